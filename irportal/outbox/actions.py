@@ -1,0 +1,63 @@
+"""Announce something, and stop telling somebody. Both only write rows."""
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from irportal.outbox.models import Announcement, Delivery, Suppression
+
+UPDATE_LIFE = timedelta(hours=24)
+
+
+def announce(
+    dedupe_key: str,
+    *,
+    topic: str,
+    thread: str,
+    audience: str,
+    facts: dict[str, Any],
+    subject: str,
+    text: str,
+    html: str,
+    priority: int = 5,
+    life: timedelta = UPDATE_LIFE,
+) -> Announcement:
+    """Promise, in the caller's transaction, that `audience` will be told. A known `dedupe_key` is not announced twice.
+
+    Line breaks in the subject become spaces: nothing a person typed reaches a mail header as a second line.
+    """
+    now = timezone.now()
+    announcement, _ = Announcement.objects.get_or_create(
+        dedupe_key=dedupe_key,
+        defaults={
+            "topic": topic,
+            "thread": thread,
+            "audience": audience,
+            "facts": facts,
+            "subject": " ".join(subject.split())[:300],
+            "text": text,
+            "html": html,
+            "priority": priority,
+            "made_at": now,
+            "expires_at": now + life,
+        },
+    )
+    return announcement
+
+
+def delivery_key(announcement: Announcement, channel: str, address: str) -> str:
+    """64 hex digits, the same for the same announcement, channel and address."""
+    return hashlib.sha256(f"{announcement.dedupe_key}|{channel}|{address.lower()}".encode()).hexdigest()
+
+
+@transaction.atomic
+def suppress(target: str, *, reason: str) -> None:
+    """Tell this reader key or address nothing more. Idempotent; waiting deliveries end as suppressed."""
+    Suppression.objects.get_or_create(target=target, defaults={"reason": reason, "made_at": timezone.now()})
+    for field in ("reader", "address"):
+        Delivery.objects.waiting().filter(**{field: target}).update(
+            state=Delivery.State.SUPPRESSED, last_error=reason[:300]
+        )

@@ -1,0 +1,34 @@
+"""Who an announcement goes to. Parts above register a function per audience; the outbox knows only its name."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+
+class Reader(NamedTuple):
+    """One reader of one announcement.
+
+    `key` names the reader across announcements (`subscriber:17`): it is the order lane and what a suppression names.
+    `unsubscribe_url` is absolute, or empty for staff. `why` is the sentence that tells the reader why they get this.
+    """
+
+    key: str
+    address: str
+    unsubscribe_url: str = ""
+    why: str = ""
+
+
+Resolver = Callable[[dict[str, Any]], Iterable[Reader]]
+_resolvers: dict[str, Resolver] = {}
+
+
+def register(name: str, resolver: Resolver) -> None:
+    """Let `resolver(facts)` answer for the audience called `name`."""
+    _resolvers[name] = resolver
+
+
+def resolve(name: str, facts: dict[str, Any]) -> list[Reader]:
+    """The readers of audience `name` right now, one per address. Raises KeyError for an unknown name."""
+    readers: dict[str, Reader] = {}
+    for reader in _resolvers[name](facts):
+        readers.setdefault(reader.address.lower(), reader)
+    return list(readers.values())

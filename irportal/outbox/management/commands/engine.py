@@ -1,0 +1,31 @@
+import signal
+import time
+from argparse import ArgumentParser
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import close_old_connections
+
+from irportal.outbox import engine
+
+
+class Command(BaseCommand):
+    help = "Run the engine without a broker: the stand-by hand that keeps mail going when Redis is gone."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help="one turn, then end")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.going = True
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.stop)
+        while self.going:
+            engine.run_once()
+            close_old_connections()
+            if options["once"]:
+                break
+            time.sleep(1)
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        self.going = False
