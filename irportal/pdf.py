@@ -1,8 +1,9 @@
-"""Documents for auditors: a Django template set by WeasyPrint as PDF/A-3a and PDF/UA-1, always the same bytes.
+"""Documents for auditors: a Django template set by WeasyPrint as PDF/A-3a and PDF/UA-1.
 
-Each document is set in a process of its own (`python -m irportal.pdf`): it gets the finished HTML on stdin, no secrets,
-no database and no way to fetch anything but the project's own css, fonts and marks, and it is killed when it takes too
-much memory or time. So text that somebody typed can neither read a file, nor call home, nor take the portal down.
+Each is set in a process of its own (`python -m irportal.pdf`): it gets the finished HTML on stdin, no
+secrets, no database and no way to fetch anything but the project's own css, fonts and marks, and it is killed
+when it takes too much memory or time. So what somebody typed can neither read a file, nor call home, nor take
+the portal down.
 """
 
 import base64
@@ -27,7 +28,14 @@ from irportal.refused import Refused
 BASE_DIR = Path(__file__).resolve().parent.parent
 MEMORY_BYTES, CPU_SECONDS, WALL_SECONDS = 1 << 30, 60, 90
 REACHED_OUT = 3  # the child's exit code when the document asked for something that is not ours
-PASSED_ON = ("PATH", "HOME", "XDG_CACHE_HOME", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "XDG_CACHE_HOME",
+    "FONTCONFIG_FILE",
+    "FONTCONFIG_PATH",
+    "DYLD_FALLBACK_LIBRARY_PATH",
+)
 
 # WeasyPrint writes one standard's mark into the file; these lines add PDF/UA-1 and declare its vocabulary.
 PDFUA = (
@@ -56,10 +64,10 @@ def render(
     written_at: datetime,
     attachments: list[tuple[str, bytes, str]] | tuple[()] = (),
 ) -> bytes:
-    """The PDF of a template. Equal input gives equal bytes: the only date in the file is `written_at` (aware).
+    """The PDF of a template. Equal input gives equal bytes: the only date in it is `written_at` (aware).
 
-    `attachments` are (file name, bytes, description) and travel inside the file as its data. Raises Refused when the
-    text asks for anything outside the project, or needs more than a gibibyte or 60 seconds to set.
+    `attachments` are (file name, bytes, description) and travel inside the file as its data. Raises Refused
+    when the text asks for anything outside the project, or needs more than a gibibyte or 60 seconds to set.
     """
     html = render_to_string(template, {**context, "title": title, "written_at": written_at})
     return set_html(html, title=title, written_at=written_at, attachments=attachments)
@@ -76,7 +84,7 @@ def set_html(
         "attachments": [(name, base64.b64encode(data).decode(), about) for name, data, about in attachments],
     }
     try:
-        done = subprocess.run(  # noqa: S603  (our own interpreter and module)
+        done = subprocess.run(
             [sys.executable, "-m", "irportal.pdf"],
             input=json.dumps(order).encode(),
             capture_output=True,
@@ -87,7 +95,9 @@ def set_html(
     except subprocess.TimeoutExpired:
         raise Refused(f"“{title}” could not be set within {WALL_SECONDS} seconds. Shorten it.") from None
     if done.returncode == REACHED_OUT:
-        raise Refused(f"“{title}” asks for something outside this portal: {done.stdout.decode()}. It was not made.")
+        raise Refused(
+            f"“{title}” asks for something outside this portal: {done.stdout.decode()}. It was not made."
+        )
     if done.returncode < 0 or b"MemoryError" in done.stderr:
         raise Refused(f"“{title}” needs more memory or time than a report may take. Shorten it.")
     if done.returncode:
@@ -112,7 +122,7 @@ class Sealed(URLFetcher):
 
 
 def assets(static: Path = BASE_DIR / "static") -> dict[str, tuple[bytes, str]]:
-    """What a document may use, by `asset:` name. print.css finds its neighbours as a browser does, by `../`."""
+    """What a document may use, by `asset:` name. In a browser print.css finds the same files by `../`."""
     css = (static / "css" / "print.css").read_bytes().replace(b"url(../", b"url(asset:")
     found = {"asset:css/print.css": (css, "text/css")}
     for folder, ending, kind in (("fonts", "woff2", "font/woff2"), ("marks", "svg", "image/svg+xml")):
@@ -122,14 +132,14 @@ def assets(static: Path = BASE_DIR / "static") -> dict[str, tuple[bytes, str]]:
 
 
 def finish(document: Document, pdf: Any) -> None:
-    """Make the metadata readable without unpacking, as a strict reader of ISO 19005 asks, and add PDF/UA-1."""
+    """Leave the metadata unpacked, as a strict reader of ISO 19005 asks, and add PDF/UA-1."""
     metadata = pdf.objects[int(pdf.catalog["Metadata"].split()[0])]
     metadata.compress = False
     metadata.stream = [metadata.stream[0].replace(b"</rdf:RDF>", PDFUA + b"</rdf:RDF>")]
 
 
 def write(order: dict[str, Any], fetcher: Sealed) -> bytes:
-    """Set one document in this process. Raises FatalURLFetchingError when it reached for something not ours."""
+    """Set one document in this process. Raises FatalURLFetchingError when it reaches out."""
     written_at = datetime.fromisoformat(order["written_at"])
     files = [
         Attachment(
@@ -154,7 +164,7 @@ def write(order: dict[str, Any], fetcher: Sealed) -> bytes:
 
 
 def main() -> int:
-    """Read an order on stdin, write the PDF to stdout within the limits; see `set_html` for the exit codes."""
+    """Read an order on stdin and write the PDF to stdout, within the limits."""
     with contextlib.suppress(ValueError, OSError):  # macOS knows no limit on address space
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))

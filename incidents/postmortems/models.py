@@ -1,6 +1,6 @@
 """What was learned from an incident: the post-mortem and the actions it ends in.
 
-The timeline, the roles and the times are not copied here; they are read from the incident's record every time.
+The timeline, the roles and the times are not copied here; each reading takes them from the record.
 """
 
 from django.conf import settings
@@ -44,7 +44,7 @@ class PostMortem(models.Model):
 
     summary = models.TextField(
         blank=True,
-        help_text="Two or three sentences: what happened, who was affected, how long, is it over. About 600 characters.",
+        help_text="What happened, who was affected, how long, is it over: about 600 characters.",
     )
     root_cause = models.TextField(
         blank=True,
@@ -58,7 +58,8 @@ class PostMortem(models.Model):
         help_text="Which control, and why it did not prevent or notice this. One a line.",
     )
     five_whys = models.TextField(
-        blank=True, help_text="If it helps: one “because” a line, down to something the organisation can change."
+        blank=True,
+        help_text="If it helps: one “because” a line, down to something the organisation can change.",
     )
     detection = models.TextField(
         blank=True, help_text="Which signal came first, or should have come, and why it was not sooner."
@@ -71,17 +72,23 @@ class PostMortem(models.Model):
     users_estimated = models.BooleanField("users are an estimate", default=False)
     failed_requests = models.PositiveBigIntegerField(null=True, blank=True)
     requests_estimated = models.BooleanField("failed requests are an estimate", default=False)
-    data_impact = models.TextField("data", blank=True, help_text="What was lost, changed or disclosed; or “none”.")
+    data_impact = models.TextField(
+        "data", blank=True, help_text="What was lost, changed or disclosed; or “none”."
+    )
     financial_impact = models.CharField("other cost", max_length=300, blank=True)
     financial_estimated = models.BooleanField("other cost is an estimate", default=False)
     revenue_impact = models.CharField("revenue", max_length=300, blank=True)
     revenue_estimated = models.BooleanField("revenue is an estimate", default=False)
-    customer_impact = models.TextField("customers", blank=True, help_text="What they could not do or saw wrongly.")
+    customer_impact = models.TextField(
+        "customers", blank=True, help_text="What they could not do or saw wrongly."
+    )
     regulatory_impact = models.TextField("regulatory", blank=True)
     brand_impact = models.TextField("brand", blank=True)
 
     response = models.TextField(blank=True, help_text="What was done, and by which role.")
-    recovery = models.TextField(blank=True, help_text="What changed so that it was safe to recover, and how that was seen.")
+    recovery = models.TextField(
+        blank=True, help_text="What changed so that it was safe to recover, and how that was seen."
+    )
 
     ai_model = models.CharField("model and version, before and after", max_length=300, blank=True)
     ai_route = models.CharField("provider and route", max_length=300, blank=True)
@@ -108,14 +115,29 @@ class PostMortem(models.Model):
     tracker = models.CharField("tracker reference", max_length=200, blank=True)
 
     author = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+", editable=False
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        editable=False,
     )
     saved_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+", editable=False
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        editable=False,
     )
     submitted_at = models.DateTimeField(null=True, blank=True, editable=False)
     approver = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+", editable=False
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        editable=False,
     )
     approved_at = models.DateTimeField(null=True, blank=True, editable=False)
     content_hash = models.CharField(
