@@ -13,6 +13,7 @@ urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.account.urls")),
+    path("portal/pulse/", views.pulse, name="pulse"),
     path("portal/", include("incidents.urls")),
     path("", include("statuspage.urls")),
 ]

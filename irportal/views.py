@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -27,7 +28,37 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     if not request.path.startswith(("/portal/", "/accounts/")):
         return {}
     now = timezone.now()
-    return {"now": now, "pulse": Pulse.objects.seen(now), "soon": now + timedelta(minutes=15)}
+    pulse = Pulse.objects.seen(now)
+    pulse["ago"] = ago(now - pulse["beat_at"]) if pulse["beat_at"] else ""
+    return {"now": now, "pulse": pulse, "soon": now + timedelta(minutes=15), "came_from": _came_from(request)}
+
+
+def ago(past: timedelta) -> str:
+    """A length of time in the largest whole unit: 2 s, 4 min, 3 h, 2 d. Never less than 0 s."""
+    seconds = max(int(past.total_seconds()), 0)
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _came_from(request: HttpRequest) -> str:
+    """The page of ours the person came from, or the front of the portal: a refusal never links to a stranger's site."""
+    referer = request.headers.get("Referer", "")
+    return referer if url_has_allowed_host_and_scheme(referer, {request.get_host()}) else "/portal/"
+
+
+@login_not_required
+@never_cache
+@require_safe
+def pulse(request: HttpRequest) -> HttpResponse:
+    """The header's clock and pulse, asked for by open pages; nothing (204) once the person has signed out.
+
+    `was` says what the page shows now: the banner comes along only when that changed, so that it is read out once.
+    """
+    if not request.user.is_authenticated:
+        return HttpResponse(status=204)
+    return render(request, "components/_vitals.html", {"was": request.GET.get("was")})
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
