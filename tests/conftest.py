@@ -1,0 +1,104 @@
+"""What every test stands on: an environment of its own, one of the two databases, people, a relay, a clock.
+
+TEST_DATABASE=sqlite (default) or postgres chooses the database. The environment is prepared before Django's
+settings are read, so nothing a developer keeps under var/ or exports is touched.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from tests import needs
+
+VAR_DIR = Path(tempfile.mkdtemp(prefix="portal-tests-"))
+TEST_DATABASE = os.environ.get("TEST_DATABASE", "sqlite")
+POSTGRES_URL = os.environ.pop("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/portal")
+REDIS_URL = os.environ.pop("REDIS_URL", "redis://127.0.0.1:6379/0")
+for name in (
+    "PORTAL_MODE",
+    "SECRET_KEY",
+    "PUBLIC_BASE_URL",
+    "ALLOWED_HOSTS",
+    "ORGANISATION",
+    "SMTP_URL",
+    "PORT",
+    "DEBUG",
+):
+    os.environ.pop(name, None)
+os.environ |= {"VAR_DIR": str(VAR_DIR), "DJANGO_SETTINGS_MODULE": "irportal.settings", "LOG_LEVEL": "WARNING"}
+if TEST_DATABASE == "postgres":
+    os.environ["DATABASE_URL"] = POSTGRES_URL
+
+from django.conf import settings  # noqa: E402
+
+import irportal  # noqa: E402, F401  (swaps SQLite before Django imports it)
+
+_database = settings.DATABASES["default"]
+# A name of our own, so that two runs at once do not share a database; a file, so that threads and processes can.
+_database["TEST"] = {
+    "NAME": f"test_portal_{os.getpid()}" if TEST_DATABASE == "postgres" else str(VAR_DIR / "test.sqlite3")
+}
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+settings.WHITENOISE_AUTOREFRESH = True
+
+import django  # noqa: E402
+
+django.setup()
+
+import pytest  # noqa: E402
+
+from tests import database  # noqa: E402
+
+pytest_plugins = ["tests.people", "tests.relay"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if TEST_DATABASE not in ("sqlite", "postgres"):
+        raise pytest.UsageError(f"TEST_DATABASE is {TEST_DATABASE!r}; it can be sqlite or postgres.")
+    if TEST_DATABASE == "postgres" and (reason := database.unreachable(POSTGRES_URL)):
+        what = f"PostgreSQL does not answer ({reason})"
+        pytest.exit(needs.line(what, needs.POSTGRES), returncode=1 if needs.REQUIRE_ALL else 0)
+
+
+def pytest_report_header() -> str:
+    return f"database: {TEST_DATABASE}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for sentence in needs.missed:
+        terminalreporter.write_line(sentence, red=True, bold=True)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(VAR_DIR, ignore_errors=True)
+
+
+@pytest.fixture
+def freezer(time_machine):
+    """The clock stands still at Monday 2 March 2026, 14:30 UTC; `freezer.shift(timedelta)` moves it."""
+    time_machine.move_to("2026-03-02 14:30 +0000", tick=False)
+    return time_machine
+
+
+@pytest.fixture
+def redis_url() -> str:
+    """The address of a Redis that answers."""
+    import redis
+
+    try:
+        with redis.Redis.from_url(REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as client:
+            client.ping()
+    except redis.RedisError as problem:
+        needs.missing(f"Redis does not answer ({problem})", needs.REDIS)
+    return REDIS_URL
+
+
+@pytest.fixture
+def process_env(transactional_db, smtp_relay) -> dict[str, str]:
+    """The environment of a real process that works on this test's database and hands mail to `smtp_relay`."""
+    return os.environ | {
+        "DATABASE_URL": database.url(),
+        "SECRET_KEY": settings.SECRET_KEY,
+        "SMTP_URL": smtp_relay.url,
+    }

@@ -1,0 +1,48 @@
+"""Things to test with. Each function makes one thing with sensible facts; name only what the test is about."""
+
+import itertools
+from typing import Any
+
+from irportal.outbox import actions as outbox
+from irportal.outbox import audiences, engine
+from irportal.outbox.models import Announcement, Delivery
+
+_numbers = itertools.count(1)
+
+
+def readers(facts: dict[str, Any]) -> list[audiences.Reader]:
+    """The audience `test-readers`: one reader for each address named in the facts."""
+    return [
+        audiences.Reader(
+            key=f"subscriber:{address}"[:60],
+            address=address,
+            unsubscribe_url=f"https://status.example/u/{address}",
+            why="You asked for updates about all components.",
+        )
+        for address in facts["to"]
+    ]
+
+
+audiences.register("test-readers", readers)
+
+
+def announcement(*to: str, **given: Any) -> Announcement:
+    """Something to tell the readers at these addresses; one new announcement a call unless `dedupe_key` is given."""
+    number = next(_numbers)
+    facts: dict[str, Any] = {
+        "topic": "update",
+        "thread": "INC-42",
+        "audience": "test-readers",
+        "facts": {"to": list(to) or ["ann@reader.example"]},
+        "subject": "[INC-42] Searches are slow",
+        "text": f"Update {number}.\n\n{{why}}\n{{unsubscribe_url}}\n",
+        "html": f"<p>Update {number}.</p><p>{{why}} <a href='{{unsubscribe_url}}'>Stop</a></p>",
+    }
+    return outbox.announce(given.pop("dedupe_key", f"test:{number}"), **(facts | given))
+
+
+def deliveries(*to: str, **given: Any) -> list[Delivery]:
+    """The waiting deliveries of one new announcement, in the order of their rows."""
+    made = announcement(*to, **given)
+    engine.fan_out(made.pk)
+    return list(made.deliveries.order_by("pk"))
