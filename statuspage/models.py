@@ -1,0 +1,306 @@
+"""What the public sees: components, notices and their updates, and who asked to be told.
+
+Only text somebody chose to publish lives here. `publish.py` is its only writer.
+"""
+
+import secrets
+import string
+from collections.abc import Iterable
+
+from django.core.validators import EmailValidator
+from django.db import models
+from django.db.models import Case, Exists, F, OuterRef, Prefetch, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce, Lower
+from django.urls import reverse
+from django.utils import timezone
+
+BASE36 = string.digits + string.ascii_lowercase
+TITLE_LENGTH = 200
+
+
+def new_code() -> str:
+    """12 characters of base36, the shape status-page clients expect of an id; not guessable."""
+    return "".join(secrets.choice(BASE36) for _ in range(12))
+
+
+class ComponentGroup(models.Model):
+    code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
+    name = models.CharField(max_length=80)
+    position = models.PositiveSmallIntegerField(default=1)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["position", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ComponentQuerySet(models.QuerySet["Component"]):
+    def with_state(self) -> "ComponentQuerySet":
+        """Add `.state`: the worst that any open notice says of the component, else operational."""
+        rank = Case(
+            *(When(state=state, then=Value(rank)) for state, rank in Component.RANK.items()),
+            output_field=models.SmallIntegerField(),
+        )
+        worst = NoticeComponent.objects.filter(component=OuterRef("pk"), notice__resolved_at=None).order_by(
+            rank.desc()
+        )
+        return self.annotate(
+            state=Coalesce(Subquery(worst.values("state")[:1]), Value(Component.State.OPERATIONAL.value))
+        )
+
+
+class Component(models.Model):
+    """One thing customers know by name. It has no state of its own: open notices decide (`with_state`)."""
+
+    class State(models.TextChoices):
+        OPERATIONAL = "operational", "Operational"
+        DEGRADED_PERFORMANCE = "degraded_performance", "Degraded performance"
+        PARTIAL_OUTAGE = "partial_outage", "Partial outage"
+        MAJOR_OUTAGE = "major_outage", "Major outage"
+        UNDER_MAINTENANCE = "under_maintenance", "Under maintenance"
+
+    # The worse the higher. Maintenance never hides a real problem.
+    RANK = {
+        State.OPERATIONAL: 0,
+        State.UNDER_MAINTENANCE: 1,
+        State.DEGRADED_PERFORMANCE: 2,
+        State.PARTIAL_OUTAGE: 3,
+        State.MAJOR_OUTAGE: 4,
+    }
+
+    code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
+    group = models.ForeignKey(
+        ComponentGroup, on_delete=models.PROTECT, null=True, blank=True, related_name="components"
+    )
+    name = models.CharField(max_length=80)
+    description = models.CharField(max_length=200, blank=True)
+    position = models.PositiveSmallIntegerField(default=1)
+    state_changed_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    state: str  # filled by `with_state`
+
+    objects = ComponentQuerySet.as_manager()
+
+    class Meta:
+        ordering = [F("group__position").asc(nulls_last=True), "group_id", "position", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.group.name} - {self.name}" if self.group else self.name
+
+    @property
+    def state_label(self) -> str:
+        return Component.State(self.state).label
+
+
+class NoticeQuerySet(models.QuerySet["Notice"]):
+    def open(self) -> "NoticeQuerySet":
+        return self.filter(resolved_at=None)
+
+    def complete(self) -> "NoticeQuerySet":
+        """With updates (newest first) and components, in three queries whatever the number of rows."""
+        hits = NoticeComponent.objects.select_related("component__group")
+        return self.prefetch_related("updates", Prefetch("hits", hits))
+
+
+class Notice(models.Model):
+    """One incident as the public knows it. Its address, /incidents/<code>, never changes."""
+
+    class Status(models.TextChoices):
+        INVESTIGATING = "investigating"
+        IDENTIFIED = "identified"
+        MONITORING = "monitoring"
+        RESOLVED = "resolved"
+
+    class Impact(models.TextChoices):
+        NONE = "none"
+        MINOR = "minor"
+        MAJOR = "major"
+        CRITICAL = "critical"
+
+    code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
+    ref = models.CharField(max_length=20, unique=True, help_text="The incident's number, for example INC-42")
+    title = models.CharField(max_length=TITLE_LENGTH)
+    status = models.CharField(max_length=13, choices=Status)
+    impact = models.CharField(max_length=8, choices=Impact)
+    started_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+    monitoring_at = models.DateTimeField(null=True)
+    resolved_at = models.DateTimeField(null=True)
+    next_update_by = models.DateTimeField(null=True)
+
+    objects = NoticeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-started_at", "-id"]
+        indexes = [
+            models.Index("started_at", name="notice_started"),
+            models.Index("id", condition=Q(resolved_at=None), name="notice_open"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status="resolved", resolved_at__isnull=False)
+                | (~Q(status="resolved") & Q(resolved_at=None)),
+                name="notice_resolved_has_instant",
+                violation_error_message="Exactly the resolved incidents have a time of resolution.",
+            ),
+            models.CheckConstraint(
+                condition=Q(resolved_at=None) | Q(resolved_at__gte=F("started_at")),
+                name="notice_resolved_after_started",
+                violation_error_message="An incident cannot be resolved before it started.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="resolved") | Q(next_update_by=None),
+                name="notice_resolved_promises_nothing",
+                violation_error_message="A resolved incident promises no next update.",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["investigating", "identified", "monitoring", "resolved"]),
+                name="notice_status_known",
+                violation_error_message="Choose Investigating, Identified, Monitoring or Resolved.",
+            ),
+            models.CheckConstraint(
+                condition=Q(impact__in=["none", "minor", "major", "critical"]),
+                name="notice_impact_known",
+                violation_error_message="Impact is none, minor, major or critical.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.ref} {self.title}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("statuspage:incident", args=[self.code])
+
+    @property
+    def is_open(self) -> bool:
+        return self.resolved_at is None
+
+
+class NoticeUpdate(models.Model):
+    """One text as it was published; never changed afterwards. A correction is another update."""
+
+    class Kind(models.TextChoices):
+        UPDATE = "update"
+        HOLDING = "holding"
+        CORRECTION = "correction"
+
+    notice = models.ForeignKey(Notice, on_delete=models.PROTECT, related_name="updates")
+    code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.UPDATE)
+    status = models.CharField(max_length=13, choices=Notice.Status)
+    body = models.TextField(help_text="Markdown")
+    affected = models.JSONField(default=list, help_text="Frozen: [{code, name, old_status, new_status}]")
+    display_at = models.DateTimeField(help_text="When it was said")
+    created_at = models.DateTimeField(help_text="When it was recorded")
+
+    class Meta:
+        ordering = [
+            "-id"
+        ]  # as recorded: the newest word always stands first, even when its said time is earlier
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(body=""),
+                name="update_says_something",
+                violation_error_message="An update needs a text.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_status_display()} {self.display_at:%Y-%m-%d %H:%M}"
+
+
+class NoticeComponent(models.Model):
+    """A component a notice names, with the state it gives it. It counts only while the notice is open."""
+
+    notice = models.ForeignKey(Notice, on_delete=models.CASCADE, related_name="hits")
+    component = models.ForeignKey(Component, on_delete=models.PROTECT, related_name="hits")
+    state = models.CharField(max_length=20, choices=Component.State)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                F("notice"),
+                F("component"),
+                name="notice_component_once",
+                violation_error_message="A component is named once.",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    state__in=[
+                        "operational",
+                        "degraded_performance",
+                        "partial_outage",
+                        "major_outage",
+                        "under_maintenance",
+                    ]
+                ),
+                name="notice_component_state_known",
+                violation_error_message="This is not a state a component can have.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.component}: {self.get_state_display()}"
+
+
+class SubscriberQuerySet(models.QuerySet["Subscriber"]):
+    def active(self) -> "SubscriberQuerySet":
+        """Those who confirmed and have not left."""
+        return self.filter(confirmed_at__isnull=False, left_at=None)
+
+    def concerned(self, component_ids: Iterable[int] | None) -> "SubscriberQuerySet":
+        """Who chose one of these components, or the whole page. None means everybody."""
+        if component_ids is None:
+            return self
+        chosen = Choice.objects.filter(subscriber=OuterRef("pk"))
+        return self.filter(~Exists(chosen) | Exists(chosen.filter(component__in=list(component_ids))))
+
+
+class Subscriber(models.Model):
+    """An address that asked for updates. Without chosen components it hears about the whole page."""
+
+    code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
+    email = models.CharField("e-mail address", max_length=254, validators=[EmailValidator()])
+    components: models.ManyToManyField = models.ManyToManyField(
+        Component, through="Choice", blank=True, related_name="subscribers"
+    )
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    left_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = SubscriberQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"),
+                condition=Q(left_at=None),
+                name="subscriber_once",
+                violation_error_message="This address is subscribed already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Choice(models.Model):
+    """A component a subscriber chose. Protected: losing it would mean the whole page."""
+
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE)
+    component = models.ForeignKey(Component, on_delete=models.PROTECT)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(F("subscriber"), F("component"), name="choice_once")]
+
+    def __str__(self) -> str:
+        return f"{self.subscriber_id}: {self.component_id}"
