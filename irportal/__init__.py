@@ -1,4 +1,4 @@
-"""The project. Importing it first swaps in a SQLite that is free of the WAL-reset bug, where one is installed."""
+"""The project. Importing it first swaps in a SQLite free of the WAL-reset bug, where one is installed."""
 
 import sys
 from functools import partial
@@ -10,7 +10,7 @@ except ImportError:  # platforms without a wheel: settings warn at start when th
 else:
 
     class Connection(pysqlite3.dbapi2.Connection):
-        """Django 6.1 asks a connection for its limits and pysqlite3 does not tell; these are SQLite's own defaults."""
+        """Django 6.1 asks a connection for its limits and pysqlite3 does not tell: SQLite's own defaults."""
 
         def getlimit(self, category: int) -> int:
             return {2: 2_000, 9: 32_766}[category]

@@ -35,7 +35,7 @@ from django.conf import settings  # noqa: E402
 import irportal  # noqa: E402, F401  (swaps SQLite before Django imports it)
 
 _database = settings.DATABASES["default"]
-# A name of our own, so that two runs at once do not share a database; a file, so that threads and processes can.
+# A name of our own, so that two runs at once do not share it; a file, so that threads and processes can.
 _database["TEST"] = {
     "NAME": f"test_portal_{os.getpid()}" if TEST_DATABASE == "postgres" else str(VAR_DIR / "test.sqlite3")
 }

@@ -1,4 +1,4 @@
-"""The test database: is it there, what is its address, and how its append-only tables are emptied between tests."""
+"""The test database: is it there, its address, and how append-only tables are emptied between tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +61,7 @@ _flush = TransactionTestCase._fixture_teardown
 
 
 def _flush_behind_walls(case: TransactionTestCase) -> None:
-    """Tests that really commit are cleaned up by emptying every table; append-only ones refuse that otherwise."""
+    """Tests that really commit are cleaned up by emptying every table; append-only ones would refuse."""
     with walls_down():
         _flush(case)
     cache.clear()

@@ -1,4 +1,4 @@
-"""Things to test with. Each function makes one thing with sensible facts; name only what the test is about."""
+"""Things to test with. Each function makes one with sensible facts; name only what the test is about."""
 
 import itertools
 from typing import Any
@@ -27,7 +27,7 @@ audiences.register("test-readers", readers)
 
 
 def announcement(*to: str, **given: Any) -> Announcement:
-    """Something to tell the readers at these addresses; one new announcement a call unless `dedupe_key` is given."""
+    """Something to tell the readers at these addresses; a new one each call unless `dedupe_key` is given."""
     number = next(_numbers)
     facts: dict[str, Any] = {
         "topic": "update",

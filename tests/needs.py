@@ -20,7 +20,7 @@ def line(what: str, how: str) -> str:
 
 
 def missing(what: str, how: str) -> NoReturn:
-    """Skip this test, or fail it when everything is required; the end of the run repeats the sentence once."""
+    """Skip this test, or fail it when everything is required; the end of the run says it once."""
     sentence = line(what, how)
     if sentence not in missed:
         missed.append(sentence)

@@ -1,4 +1,4 @@
-"""A real SMTP server on a free port whose answers a test writes in advance: the far end of the mail channel."""
+"""A real SMTP server on a free port whose answers a test writes in advance: the far end of mail."""
 
 import asyncio
 import socket
@@ -37,8 +37,8 @@ class Relay:
     """`taken` holds what arrived, oldest first.
 
     `at_rcpt[address]` and `at_data[address]` are answers to give to that address, one per try, before it is
-    accepted again: "450 4.2.0 try later", "550 5.1.1 unknown", "421 4.3.2 going away". "drop" cuts the line: at
-    DATA that is after the whole message came in, so nobody knows whether it was taken.
+    accepted again: "450 4.2.0 try later", "550 5.1.1 unknown", "421 4.3.2 going away". "drop" cuts the line;
+    at DATA that is after the whole message came in, so nobody knows whether it was taken.
     """
 
     port: int = field(default_factory=free_port)
