@@ -148,6 +148,7 @@ class PostMortem(models.Model):
 
     class Meta:
         app_label = "incidents"
+        default_permissions: list[str] = []
         verbose_name = "post-mortem"
         permissions = [("approve_postmortem", "Can approve a post-mortem somebody else wrote")]
         constraints = [
@@ -226,6 +227,7 @@ class ActionItem(models.Model):
 
     class Meta:
         app_label = "incidents"
+        default_permissions: list[str] = []
         ordering = ["position"]
 
     def __str__(self) -> str:

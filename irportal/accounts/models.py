@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
-from django.core.validators import EmailValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -28,7 +27,7 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    email = models.EmailField(max_length=254, validators=[EmailValidator()])
+    email = models.EmailField(max_length=254, unique=True)
     name = models.CharField(max_length=80)
     zone = models.CharField("time zone", max_length=64, default="UTC", validators=[valid_zone])
     is_active = models.BooleanField(default=True)

@@ -1,0 +1,82 @@
+"""Who hears of an incident: subscribers of affected components plus the customers attached to them; or its staff."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.signing import Signer
+from django.db.models import QuerySet
+
+from incidents.comms.models import Customer
+from incidents.lifecycle.models import Incident, RoleAssignment
+from incidents.policy.matrix import Facts, reaches_all
+from irportal.outbox import audiences
+from irportal.outbox.audiences import Reader
+from irportal.outbox.models import Suppression
+from statuspage.audiences import subscribers
+from statuspage.models import Component
+
+
+def facts_of(incident: Incident) -> Facts:
+    """What the matrix needs to know of this incident now."""
+    return Facts(
+        affected=incident.components.exclude(state=Component.State.OPERATIONAL).exists(),
+        personal_data=incident.personal_data == Incident.Known.YES,
+        ai_harm=incident.ai_involved == Incident.Known.YES and incident.severity <= 2,
+        is_outage=incident.type.is_outage,
+    )
+
+
+def customers_of(incident: Incident) -> dict[str, Any]:
+    """The facts that name the customer audience of this incident; they are frozen into its announcements."""
+    if reaches_all(incident.policy_version.rules(), incident.severity, facts_of(incident)):
+        return {"components": None}
+    touched = incident.components.exclude(state=Component.State.OPERATIONAL)
+    return {"components": sorted(touched.values_list("component_id", flat=True))}
+
+
+def customers(facts: dict[str, Any]) -> list[Reader]:
+    """Audience `customers`: `components` is a list of ids, or None for everybody."""
+    component_ids = facts["components"]
+    return [*subscribers(component_ids), *(_contact(row) for row in _attached(component_ids))]
+
+
+def _attached(component_ids: list[int] | None) -> QuerySet[Customer]:
+    rows = Customer.objects.filter(is_active=True)
+    return rows if component_ids is None else rows.filter(components__in=component_ids).distinct()
+
+
+def _contact(customer: Customer) -> Reader:
+    key = f"customer:{customer.pk}"
+    token = Signer(salt="statuspage.subscriber").sign(key)
+    return Reader(
+        key=key,
+        address=customer.contact_email,
+        unsubscribe_url=f"{settings.PUBLIC_BASE_URL}/u/{token}",
+        why=f"You get this as the contact of {customer.name}.",
+    )
+
+
+def staff(facts: dict[str, Any]) -> list[Reader]:
+    """Audience `staff`: whoever holds a role on the incident; `roles` narrows it, an empty list means all."""
+    held = RoleAssignment.objects.filter(
+        incident_id=facts["incident"], ended_at=None, person__is_active=True
+    ).select_related("person")
+    if facts.get("roles"):
+        held = held.filter(role__in=facts["roles"])
+    return [
+        Reader(key=f"user:{row.person_id}", address=row.person.email, why=f"You are {row.get_role_display().lower()}.")
+        for row in held
+    ]
+
+
+def reach(name: str, facts: dict[str, Any]) -> int:
+    """How many addresses an announcement would go to right now, those who left or bounce not counted."""
+    readers = audiences.resolve(name, facts)
+    targets = [reader.key for reader in readers] + [reader.address for reader in readers]
+    stopped = set(Suppression.objects.filter(target__in=targets).values_list("target", flat=True))
+    return sum(reader.key not in stopped and reader.address not in stopped for reader in readers)
+
+
+def register() -> None:
+    audiences.register("customers", customers)
+    audiences.register("staff", staff)

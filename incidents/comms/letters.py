@@ -1,0 +1,127 @@
+"""The words of every mail, made once per message: subject, plain part and HTML part, equal in content."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.template.loader import render_to_string
+
+from incidents.comms.models import CommsDuty, Message
+from incidents.lifecycle.models import Incident
+from irportal import prose
+from statuspage.models import Component
+
+ZONES = (
+    ("San Francisco", "America/Los_Angeles"),
+    ("New York", "America/New_York"),
+    ("Berlin", "Europe/Berlin"),
+    ("Bengaluru", "Asia/Kolkata"),
+)
+SHAPES = {
+    Component.State.MAJOR_OUTAGE: ("major", "#b3182f", "■"),
+    Component.State.PARTIAL_OUTAGE: ("partial", "#b04a08", "◆"),
+    Component.State.DEGRADED_PERFORMANCE: ("degraded", "#8a5d00", "▲"),
+    Component.State.UNDER_MAINTENANCE: ("maint", "#5148a3", "□"),
+    Component.State.OPERATIONAL: ("ok", "#1c7a50", "●"),
+}
+WORST = list(SHAPES)
+
+
+class Letter(NamedTuple):
+    subject: str
+    text: str
+    html: str
+
+
+def _letter(topic: str, context: dict[str, Any]) -> Letter:
+    frame = {
+        "organisation": settings.ORGANISATION,
+        "support": settings.SUPPORT_EMAIL,
+        "base_url": settings.PUBLIC_BASE_URL,
+        **context,
+    }
+    parts = (render_to_string(f"emails/{topic}/{part}", frame) for part in ("subject.txt", "body.txt", "body.html"))
+    subject, text, html = parts
+    return Letter(" ".join(subject.split()), text.strip() + "\n", html)
+
+
+def elsewhere(at: datetime) -> list[tuple[str, str]]:
+    """The instant in four cities, with the day where it is another one: [("08:05", "San Francisco"), …]."""
+    found = []
+    for city, zone in ZONES:
+        local = at.astimezone(ZoneInfo(zone))
+        found.append((f"{local:%H:%M}", city if local.date() == at.date() else f"{city} ({local:%A})"))
+    return found
+
+
+def _affected(incident: Incident) -> list[dict[str, Any]]:
+    rows = incident.components.select_related("component")
+    return [
+        {"name": row.component.name, "state": row.get_state_display().lower(), "look": SHAPES[Component.State(row.state)]}
+        for row in sorted(rows, key=lambda row: WORST.index(Component.State(row.state)))
+    ]
+
+
+def customer_letter(message: Message) -> Letter:
+    """The mail a customers message becomes; holding messages have their own frame, pre-approved by the policy."""
+    incident = message.incident
+    earlier = list(
+        incident.messages.filter(
+            audience__in=[Message.Audience.CUSTOMERS, Message.Audience.PAGE],
+            status=Message.Status.SENT,
+            kind=Message.Kind.UPDATE,
+        )
+        .exclude(pk=message.pk)
+        .order_by("-sent_at")[:3]
+    )
+    topic = "holding" if message.kind == Message.Kind.HOLDING else "update"
+    at = message.next_update_by
+    return _letter(
+        topic,
+        {
+            "incident": incident,
+            "message": message,
+            "status": Incident.Status(message.public_status).label,
+            "is_resolved": message.public_status == Incident.Status.RESOLVED,
+            "affected": _affected(incident),
+            "body_html": prose.render(message.text),
+            "earlier": [(row, Incident.Status(row.public_status).label, prose.render(row.text)) for row in earlier],
+            "known": earlier[0] if earlier else None,
+            "known_html": prose.render(earlier[0].text) if earlier else "",
+            "zones": elsewhere(at) if at else [],
+            "page_url": f"{settings.PUBLIC_BASE_URL}/i/{incident.ref}",
+        },
+    )
+
+
+def internal_letter(message: Message) -> Letter:
+    """The mail internal readers get: who writes, what is known, what comes next."""
+    return _letter(
+        "internal", {"incident": message.incident, "message": message, "body_html": prose.render(message.text)}
+    )
+
+
+def declared_letter(incident: Incident) -> Letter:
+    """The first internal message in the seed's six fields (requirements R001-22)."""
+    return _letter("declared", {"incident": incident, "fields": initial_fields(incident)})
+
+
+def initial_fields(incident: Incident) -> list[tuple[str, str]]:
+    """Incident, Severity, Status, Impact, Started, IC: the six fields of the first message."""
+    commander = incident.roles.filter(role="incident_commander", ended_at=None).select_related("person").first()
+    return [
+        ("Incident", f"{incident.ref} {incident.title}"),
+        ("Severity", incident.severity_label),
+        ("Status", incident.get_status_display()),
+        ("Impact", " ".join(incident.impact_text.split())),
+        ("Started", f"{incident.started_at:%Y-%m-%d %H:%M} UTC"),
+        ("IC", str(commander.person) if commander else "TBD"),
+    ]
+
+
+def escalation_letter(duty: CommsDuty, *, holdings: int, next_due: datetime | None) -> Letter:
+    """Tells comms lead and commander that a promise is broken, or that the last holding message has just left."""
+    return _letter(
+        "escalation", {"incident": duty.incident, "duty": duty, "holdings": holdings, "next_due": next_due}
+    )

@@ -1,0 +1,317 @@
+"""The incident and its record: what happened when (said and recorded), who held which role, how bad it was judged."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q, Value
+from django.db.models.functions import Cast, Concat
+from django.urls import reverse
+
+from incidents.policy.models import IncidentType, PolicyVersion
+from irportal.refused import Refused
+from statuspage.models import Component
+
+
+class Role(models.TextChoices):
+    """The merged roles of requirements 1.11."""
+
+    INCIDENT_COMMANDER = "incident_commander", "Incident commander"
+    TECHNICAL_LEAD = "technical_lead", "Technical lead"
+    AI_LEAD = "ai_lead", "AI lead"
+    SECURITY_LEAD = "security_lead", "Security lead"
+    COMMS_LEAD = "comms_lead", "Comms lead"
+    LEGAL_LEAD = "legal_lead", "Legal lead"
+    CUSTOMER_TRUST = "customer_trust", "Customer trust"
+    EXECUTIVE_SPONSOR = "executive_sponsor", "Executive sponsor"
+    MANAGEMENT = "management", "Management"
+    OWNING_TEAM = "owning_team", "Owning team"
+    SCRIBE = "scribe", "Scribe"
+    PRIVACY_LEAD = "privacy_lead", "Privacy lead"
+    COMPLIANCE_LEAD = "compliance_lead", "Compliance lead"
+
+
+class RoleContact(models.Model):
+    """Who fills a role when an incident is declared. A role without a person is a gap the page shows."""
+
+    role = models.CharField(max_length=30, choices=Role, unique=True)
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    phone = models.CharField(max_length=40, blank=True)
+    pager = models.CharField("pager id", max_length=60, blank=True)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["role"]
+
+    def __str__(self) -> str:
+        return f"{self.get_role_display()}: {self.person or 'TBD'}"
+
+
+class IncidentQuerySet(models.QuerySet["Incident"]):
+    def open(self) -> "IncidentQuerySet":
+        return self.exclude(status=Incident.Status.RESOLVED)
+
+    def locked(self, pk: int) -> "Incident":
+        """The row, locked until the transaction ends; always the first lock a deed takes."""
+        return self.select_for_update().get(pk=pk)
+
+
+class Incident(models.Model):
+    class Status(models.TextChoices):
+        INVESTIGATING = "investigating"
+        IDENTIFIED = "identified"
+        MONITORING = "monitoring"
+        RESOLVED = "resolved"
+
+    class Source(models.TextChoices):
+        MONITORING = "monitoring", "Monitoring alert"
+        CUSTOMER = "customer", "Customer report"
+        STAFF = "staff", "Somebody here noticed"
+        SCAN = "scan", "Security scan"
+        HEALTH = "health", "Health check failed"
+        VENDOR = "vendor", "Vendor notice"
+
+    class Known(models.TextChoices):
+        YES = "yes"
+        NO = "no"
+        UNKNOWN = "unknown", "Not known yet"
+
+    NEXT = {
+        Status.INVESTIGATING: [Status.IDENTIFIED, Status.MONITORING, Status.RESOLVED],
+        Status.IDENTIFIED: [Status.INVESTIGATING, Status.MONITORING, Status.RESOLVED],
+        Status.MONITORING: [Status.INVESTIGATING, Status.IDENTIFIED, Status.RESOLVED],
+        Status.RESOLVED: [Status.INVESTIGATING],
+    }
+    ORDER = list(Status)
+
+    number = models.PositiveIntegerField(unique=True)
+    ref = models.GeneratedField(
+        expression=Concat(Value("INC-"), Cast("number", models.CharField())),
+        output_field=models.CharField(max_length=20),
+        db_persist=True,
+    )
+    title = models.CharField(max_length=120)
+    type = models.ForeignKey(IncidentType, on_delete=models.PROTECT)
+    severity = models.PositiveSmallIntegerField(help_text="Rank, 1 worst to 4")
+    status = models.CharField(max_length=14, choices=Status, default=Status.INVESTIGATING)
+    policy_version = models.ForeignKey(PolicyVersion, on_delete=models.PROTECT)
+    channel_name = models.CharField(max_length=40, unique=True)
+    detection_source = models.CharField(max_length=12, choices=Source)
+    impact_text = models.TextField("what customers notice", max_length=2000)
+    personal_data = models.CharField(max_length=8, choices=Known, default=Known.UNKNOWN)
+    ai_involved = models.CharField(max_length=8, choices=Known, default=Known.UNKNOWN)
+    estimate = models.CharField("expected to be over", max_length=120, blank=True)
+    declared_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+
+    started_at = models.DateTimeField()
+    detected_at = models.DateTimeField()
+    declared_at = models.DateTimeField()
+    acknowledged_at = models.DateTimeField(null=True)
+    identified_at = models.DateTimeField(null=True)
+    contained_at = models.DateTimeField(null=True)
+    recovered_at = models.DateTimeField(null=True, help_text="Impact ended: said time of entering Monitoring")
+    resolved_at = models.DateTimeField(null=True)
+    gate_override_reason = models.CharField(max_length=300, blank=True)
+
+    objects = IncidentQuerySet.as_manager()
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["-number"]
+        default_permissions = ["view"]
+        permissions = [
+            ("declare_incident", "Can declare an incident"),
+            ("update_incident", "Can add to the record of an incident"),
+            ("command_incident", "Can change severity and roles"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(severity__range=(1, 4)), name="incident_rank_1_to_4"),
+            models.CheckConstraint(
+                condition=Q(detected_at__gte=F("started_at")),
+                name="incident_detected_after_started",
+                violation_error_message="An incident cannot be noticed before it started.",
+            ),
+            models.CheckConstraint(
+                condition=Q(resolved_at=None) | Q(resolved_at__gte=F("started_at")),
+                name="incident_resolved_after_started",
+                violation_error_message="An incident cannot be resolved before it started.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="resolved") | Q(resolved_at__isnull=False), name="incident_resolved_has_instant"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"INC-{self.number} {self.title}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("portal:incident", args=[f"INC-{self.number}"])
+
+    @property
+    def is_open(self) -> bool:
+        return self.status != self.Status.RESOLVED
+
+    @property
+    def severity_label(self) -> str:
+        """As the pinned policy calls it: `SEV1 Critical`."""
+        return next(
+            (str(level) for level in self.policy_version.severities.all() if level.rank == self.severity),
+            f"rank {self.severity}",
+        )
+
+    @property
+    def is_retrospective(self) -> bool:
+        """Declared so late that the record is after the fact."""
+        return self.declared_at - self.detected_at > timedelta(hours=24)
+
+    def is_backwards(self, status: str) -> bool:
+        return self.ORDER.index(self.Status(status)) < self.ORDER.index(self.Status(self.status))
+
+    def gate_opens_at(self) -> datetime | None:
+        """When Monitoring has lasted as long as the policy asks; None while it has not begun."""
+        if self.status != self.Status.MONITORING or self.recovered_at is None:
+            return None
+        return self.recovered_at + timedelta(minutes=self.policy_version.gate_monitoring_minutes)
+
+    def needs_reason(self, status: str, *, at: datetime) -> str:
+        """Why moving to `status` needs a reason, as a sentence; empty when it needs none."""
+        if self.is_backwards(status):
+            return f"Going back from {self.get_status_display()} needs a reason."
+        if status == self.Status.RESOLVED:
+            opens = self.gate_opens_at()
+            minutes = self.policy_version.gate_monitoring_minutes
+            if opens is None or at < opens:
+                return f"The policy asks for {minutes} min in Monitoring before Resolved; say why not to wait."
+        return ""
+
+    def move_to(self, status: str, *, at: datetime, reason: str = "") -> None:
+        """Change status in memory as of the said time `at`, or refuse. The caller saves."""
+        if status not in self.NEXT[self.Status(self.status)]:
+            raise Refused(f"{self.get_status_display()} cannot become {self.Status(status).label}.")
+        if at < self.started_at:
+            raise Refused(f"That lies before the incident started, {self.started_at:%Y-%m-%d %H:%M} UTC.")
+        why = self.needs_reason(status, at=at)
+        if why and not reason:
+            raise Refused(why)
+        if status == self.Status.RESOLVED:
+            self.resolved_at = at
+            self.recovered_at = self.recovered_at or at
+            self.gate_override_reason = reason if why else ""
+        elif self.status == self.Status.RESOLVED:
+            self.resolved_at = self.recovered_at = None
+        if status == self.Status.IDENTIFIED:
+            self.identified_at = self.identified_at or at
+        if status == self.Status.MONITORING:
+            self.recovered_at = at
+        elif status != self.Status.RESOLVED:
+            self.recovered_at = None
+        self.status = status
+
+    MOVED = ["status", "identified_at", "recovered_at", "resolved_at", "gate_override_reason"]
+
+
+class IncidentComponent(models.Model):
+    """How an incident touches a component, as staff judge it now."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="components")
+    component = models.ForeignKey(Component, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=24, choices=Component.State)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["component__position", "component__name"]
+        constraints = [models.UniqueConstraint("incident", "component", name="incident_component_once")]
+
+    def __str__(self) -> str:
+        return f"{self.component}: {self.get_state_display()}"
+
+
+class TimelineEntry(models.Model):
+    """One line of the record, kept twice in time: when it is said to have happened, and when it was written down."""
+
+    class Kind(models.TextChoices):
+        NOTE = "note"
+        DECLARED = "declared"
+        STATUS = "status"
+        SEVERITY = "severity"
+        ROLE = "role"
+        IMPACT = "impact"
+        MESSAGE = "message"
+        CORRECTION = "correction"
+        POSTMORTEM = "postmortem"
+
+    class Marker(models.TextChoices):
+        STARTED = "started"
+        DETECTED = "detected"
+        DECLARED = "declared"
+        ACKNOWLEDGED = "acknowledged"
+        IDENTIFIED = "identified"
+        CONTAINED = "contained"
+        RECOVERED = "recovered"
+        RESOLVED = "resolved"
+
+    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="timeline")
+    occurred_at = models.DateTimeField("happened at")
+    recorded_at = models.DateTimeField()
+    kind = models.CharField(max_length=12, choices=Kind, default=Kind.NOTE)
+    marker = models.CharField(max_length=12, choices=Marker, blank=True)
+    text = models.TextField(max_length=4000)
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    corrects = models.OneToOneField(
+        "self", on_delete=models.PROTECT, null=True, related_name="corrected_by"
+    )
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["occurred_at", "id"]
+        indexes = [models.Index("incident", "occurred_at", name="timeline_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.occurred_at:%H:%M} {self.text[:60]}"
+
+    @property
+    def is_late(self) -> bool:
+        """Written down more than 15 minutes after it happened."""
+        return self.recorded_at - self.occurred_at > timedelta(minutes=15)
+
+
+class SeverityChange(models.Model):
+    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="severity_changes")
+    was = models.PositiveSmallIntegerField(null=True)
+    now = models.PositiveSmallIntegerField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField()
+    reason = models.CharField(max_length=300)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.was} → {self.now}"
+
+
+class RoleAssignment(models.Model):
+    """Who held a role, from when to when, and who gave it."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="roles")
+    role = models.CharField(max_length=30, choices=Role)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    assigned_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["started_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                "incident", "role", condition=Q(ended_at=None), name="role_held_by_one"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_role_display()}: {self.person}"

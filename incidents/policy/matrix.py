@@ -1,0 +1,126 @@
+"""What the communications matrix asks for. Pure: rows come in as plain values, time comes in as an argument."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+
+from irportal.refused import Refused
+
+AUDIENCES = ("customers", "regulators", "public", "internal")
+UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+DAY_ENDS = time(18, 0)  # of the organisation's business day
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known about an incident that decides who must hear of it."""
+
+    affected: bool = False  # a component customers use is not operational
+    personal_data: bool = False
+    ai_harm: bool = False
+    is_outage: bool = True
+
+
+@dataclass(frozen=True)
+class DutyRule:
+    """One obligation of a cell. Amounts as written in the profile: 30m, 24h, 3d, 1bd_end; empty means none."""
+
+    message_class: str
+    first: str = ""
+    first_if_data_or_ai_harm: str = ""
+    every: str = ""
+    close: str = ""
+    daily_once_contained: str = ""
+    when: str = ""
+    holding: bool = False
+
+
+@dataclass(frozen=True)
+class Duty:
+    """One thing owed to one audience under one rank."""
+
+    audience: str
+    message_class: str
+    first: str
+    every: str
+    close: str
+    daily_once_contained: str
+    holding: bool
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A policy version's matrix: (rank, audience) to (mode, scope), and to the obligations."""
+
+    cells: dict[tuple[int, str], tuple[str, str]]
+    duties: dict[tuple[int, str], list[DutyRule]]
+
+
+def _applies(mode: str, facts: Facts) -> bool:
+    return {
+        "required": True,
+        "decide": True,
+        "if_affected": facts.affected,
+        "decide_if_data_or_ai_harm": facts.personal_data or facts.ai_harm,
+    }.get(mode, False)
+
+
+def duties_for(version: Rules, rank: int, audience: str, facts: Facts) -> list[Duty]:
+    """What is owed to `audience` at severity `rank` (1 worst to 4), given the facts. Source: requirements 1.9."""
+    mode, _ = version.cells.get((rank, audience), ("none", ""))
+    if not _applies(mode, facts):
+        return []
+    found = []
+    for rule in version.duties.get((rank, audience), []):
+        if rule.when == "personal_data" and not facts.personal_data:
+            continue
+        sooner = rule.first_if_data_or_ai_harm if facts.personal_data or facts.ai_harm else ""
+        found.append(
+            Duty(
+                audience=audience,
+                message_class=rule.message_class,
+                first=sooner or rule.first,
+                every=rule.every,
+                close=rule.close,
+                daily_once_contained=rule.daily_once_contained,
+                holding=rule.holding,
+            )
+        )
+    return found
+
+
+def reaches_all(version: Rules, rank: int, facts: Facts) -> bool:
+    """Whether customers means every subscriber and customer, not only those of affected components."""
+    _, scope = version.cells.get((rank, "customers"), ("none", "affected"))
+    return scope == "all" or (scope == "outage_all" and facts.is_outage)
+
+
+def due(amount: str, anchor: datetime) -> datetime:
+    """`amount` after `anchor`, in elapsed time; `1bd_end` is the end of the next business day. Raises Refused."""
+    if amount.endswith("bd_end"):
+        return end_of_business_day(int(amount.removesuffix("bd_end")), anchor)
+    return anchor + length(amount)
+
+
+def length(amount: str) -> timedelta:
+    """30m, 24h or 3d as a duration. Raises Refused on anything else."""
+    number, unit = amount[:-1], amount[-1:]
+    if unit not in UNITS or not number.isdigit():
+        raise Refused(f"{amount!r} is not a length of time; write 30m, 24h, 3d or 1bd_end.")
+    return int(number) * UNITS[unit]
+
+
+def end_of_business_day(n: int, anchor: datetime) -> datetime:
+    """18:00 on the nth business day after the anchor's day, Monday to Friday, in UTC (the organisation's zone)."""
+    day = anchor.astimezone(UTC).date()
+    while n:
+        day += timedelta(days=1)
+        n -= day.weekday() < 5
+    return datetime.combine(day, DAY_ENDS, tzinfo=UTC)
+
+
+def words(amount: str) -> str:
+    """An amount as people say it: `30 min`, `24 h`, `by the end of the next business day`."""
+    if amount.endswith("bd_end"):
+        return "by the end of the next business day"
+    number, unit = amount[:-1], amount[-1:]
+    return f"{number} {'min' if unit == 'm' else unit}"

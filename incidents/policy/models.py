@@ -1,0 +1,187 @@
+"""The communications matrix and everything else a policy says, as rows. A version never changes once approved."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from incidents.policy.matrix import DutyRule, Rules
+
+
+class PolicyProfile(models.Model):
+    name = models.SlugField(unique=True)
+    is_default = models.BooleanField(default=False)
+
+    class Meta:
+        app_label = "incidents"
+        constraints = [
+            models.UniqueConstraint("is_default", condition=Q(is_default=True), name="policy_one_default"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
+    def in_force(self, at: datetime) -> "PolicyVersion | None":
+        """The newest approved version of the default profile that is effective at `at`."""
+        approved = self.filter(profile__is_default=True, approved_at__isnull=False, effective_from__lte=at)
+        return approved.select_related("profile").order_by("-number").first()
+
+
+class PolicyVersion(models.Model):
+    """One numbered state of a profile. An incident pins the version it was declared under."""
+
+    profile = models.ForeignKey(PolicyProfile, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    effective_from = models.DateTimeField()
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    approved_at = models.DateTimeField(null=True, blank=True)
+    change_note = models.CharField(max_length=300)
+    sha256 = models.CharField(max_length=64, help_text="Of the canonical JSON this version was loaded from")
+    grace_seconds = models.PositiveIntegerField(default=120)
+    holding_max_consecutive = models.PositiveSmallIntegerField(default=2)
+    gate_monitoring_minutes = models.PositiveIntegerField(default=30)
+
+    objects = PolicyVersionQuerySet.as_manager()
+
+    class Meta:
+        app_label = "incidents"
+        constraints = [models.UniqueConstraint("profile", "number", name="policy_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.profile.name}, version {self.number}"
+
+    @property
+    def grace(self) -> timedelta:
+        return timedelta(seconds=self.grace_seconds)
+
+    def rules(self) -> Rules:
+        """The matrix as plain values for the pure rules; three queries, whatever its size."""
+        cells = {(cell.rank, cell.audience): (cell.mode, cell.scope) for cell in self.cells.all()}
+        duties: dict[tuple[int, str], list[DutyRule]] = {}
+        for row in self.obligations.select_related("cell"):
+            duties.setdefault((row.cell.rank, row.cell.audience), []).append(row.as_rule())
+        return Rules(cells=cells, duties=duties)
+
+
+class SeverityLevel(models.Model):
+    version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="severities")
+    rank = models.PositiveSmallIntegerField()
+    label = models.CharField(max_length=10)
+    name = models.CharField(max_length=30)
+    definitions = models.TextField(help_text="One line each; the worst line that fits decides")
+    enabled = models.BooleanField(default=True)
+    ack_amount = models.PositiveIntegerField()
+    ack_unit = models.CharField(max_length=12)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["rank"]
+        constraints = [
+            models.UniqueConstraint("version", "rank", name="severity_once"),
+            models.CheckConstraint(condition=Q(rank__range=(1, 4)), name="severity_rank_1_to_4"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.name}"
+
+
+class NotifyRule(models.Model):
+    """Which role is told when an incident of this rank is declared."""
+
+    version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="notify_rules")
+    rank = models.PositiveSmallIntegerField()
+    role = models.CharField(max_length=30)
+
+    class Meta:
+        app_label = "incidents"
+
+    def __str__(self) -> str:
+        return f"{self.rank}: {self.role}"
+
+
+class MatrixCell(models.Model):
+    """Severity rank × audience: whether, and to whom, something is owed."""
+
+    class Audience(models.TextChoices):
+        CUSTOMERS = "customers"
+        REGULATORS = "regulators"
+        PUBLIC = "public", "Status page"
+        INTERNAL = "internal"
+
+    version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="cells")
+    rank = models.PositiveSmallIntegerField()
+    audience = models.CharField(max_length=12, choices=Audience)
+    mode = models.CharField(max_length=30)
+    scope = models.CharField(max_length=20, default="all")
+
+    class Meta:
+        app_label = "incidents"
+        constraints = [models.UniqueConstraint("version", "rank", "audience", name="matrix_cell_once")]
+
+    def __str__(self) -> str:
+        return f"{self.rank} × {self.audience}: {self.mode}"
+
+
+class CommObligation(models.Model):
+    """What one cell owes: the first message, its cadence, the closing message, who approves."""
+
+    cell = models.ForeignKey(MatrixCell, on_delete=models.CASCADE, related_name="obligations")
+    version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="obligations")
+    message_class = models.CharField(max_length=20)
+    first = models.CharField(max_length=10, blank=True)
+    first_if_data_or_ai_harm = models.CharField(max_length=10, blank=True)
+    every = models.CharField(max_length=10, blank=True)
+    close = models.CharField(max_length=10, blank=True)
+    daily_once_contained = models.CharField(max_length=5, blank=True)
+    when = models.CharField(max_length=20, blank=True)
+    holding = models.BooleanField(default=False)
+    approval = models.CharField(max_length=100, blank=True, help_text="Roles, space-separated; all must approve")
+
+    class Meta:
+        app_label = "incidents"
+        constraints = [models.UniqueConstraint("cell", "message_class", name="obligation_once")]
+
+    def __str__(self) -> str:
+        return f"{self.cell} {self.message_class}"
+
+    def as_rule(self) -> DutyRule:
+        return DutyRule(
+            message_class=self.message_class,
+            first=self.first,
+            first_if_data_or_ai_harm=self.first_if_data_or_ai_harm,
+            every=self.every,
+            close=self.close,
+            daily_once_contained=self.daily_once_contained,
+            when=self.when,
+            holding=self.holding,
+        )
+
+
+class IncidentType(models.Model):
+    """The taxonomy T01 to T99: every category a seed document names."""
+
+    class Family(models.TextChoices):
+        SECURITY = "security"
+        OPERATIONAL = "operational"
+        COMPLIANCE = "compliance"
+
+    code = models.CharField(max_length=4, primary_key=True)
+    name = models.CharField(max_length=80)
+    family = models.CharField(max_length=12, choices=Family)
+    ai = models.CharField(max_length=5, default="no")
+    suggested_rank = models.PositiveSmallIntegerField(null=True)
+    why = models.CharField(max_length=200)
+    is_outage = models.BooleanField(default=False)
+    is_data = models.BooleanField(default=False)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["code"]
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.name}"

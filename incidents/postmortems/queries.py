@@ -1,0 +1,354 @@
+"""What the report reads: the post-mortem, the incident's record as it stands, and the ledger behind both."""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from incidents.lifecycle.models import Incident, TimelineEntry
+from incidents.postmortems import sections
+from incidents.postmortems.models import PostMortem
+from irportal.ledger import tree
+from irportal.ledger.models import Checkpoint, Entry
+
+INSTANTS = (
+    "started",
+    "detected",
+    "declared",
+    "acknowledged",
+    "identified",
+    "contained",
+    "recovered",
+    "resolved",
+)
+CONTENT = [
+    field.name
+    for field in PostMortem._meta.get_fields()
+    if field.concrete
+    and getattr(field, "editable", False)
+    and field.name not in ("id", "incident", "status", "version")
+]
+ACTION = ("action", "type", "priority", "due_on", "status", "evidence")
+ACK_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def plain(value: Any) -> Any:
+    """A field's value as canonical JSON can hold it: no dates, decimals or objects."""
+    if isinstance(value, datetime):
+        return tree.stamp(value)
+    if isinstance(value, Decimal):
+        return str(value.normalize())
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def in_force(incident: Incident) -> QuerySet[TimelineEntry]:
+    """The timeline as corrected: a line that was corrected gives way to its correction."""
+    return incident.timeline.filter(corrected_by=None).select_related("author", "corrects")
+
+
+def missing(postmortem: PostMortem) -> list[str]:
+    """What the publication gate still asks for, as sentences."""
+    rows = list(in_force(postmortem.incident))
+    return sections.missing(
+        postmortem,
+        rows=len(rows),
+        markers={row.marker for row in rows},
+        actions=postmortem.action_items.count(),
+    )
+
+
+def facts(incident: Incident) -> dict[str, Any]:
+    """The incident as plain values: what an approval binds besides the words."""
+    named = ("ref", "title", "severity", "status", "channel_name", "detection_source", "impact_text")
+    named += ("personal_data", "ai_involved", "gate_override_reason")
+    return {name: getattr(incident, name) for name in named} | {
+        "type": incident.type_id,
+        "policy": str(incident.policy_version),
+        "instants": {name: plain(getattr(incident, f"{name}_at")) for name in INSTANTS},
+        "components": [
+            f"{row.component.code}: {row.state}" for row in incident.components.select_related("component")
+        ],
+        "roles": [
+            [role.role, role.person.email, plain(role.started_at), plain(role.ended_at)]
+            for role in incident.roles.select_related("person")
+        ],
+        "severities": [
+            [change.was, change.now, change.by.email, plain(change.at), change.reason]
+            for change in incident.severity_changes.select_related("by")
+        ],
+        "timeline": [
+            [
+                plain(row.occurred_at),
+                plain(row.recorded_at),
+                row.kind,
+                row.marker,
+                row.text,
+                _email(row.author),
+            ]
+            for row in in_force(incident)
+        ],
+    }
+
+
+def _email(person: Any) -> str:
+    return person.email if person else "engine"
+
+
+def content(postmortem: PostMortem) -> dict[str, Any]:
+    """Everything the report says, as plain values: fields, actions, incident and timeline."""
+    return {
+        "version": postmortem.version,
+        "fields": {name: plain(getattr(postmortem, name)) for name in CONTENT},
+        "actions": [
+            {name: plain(getattr(item, name)) for name in ACTION} | {"owner": item.owner.email}
+            for item in postmortem.action_items.select_related("owner")
+        ],
+        "incident": facts(postmortem.incident),
+    }
+
+
+def content_hash(postmortem: PostMortem) -> str:
+    """SHA-256, in hex, of the canonical JSON of everything the report says now. An approval is bound to it."""
+    return hashlib.sha256(tree.canonical(content(postmortem)).encode()).hexdigest()
+
+
+def evidence(postmortem: PostMortem) -> bytes:
+    """evidence.json, attached to the report: the ledger lines exactly as hashed, the facts, the newest checkpoint."""
+    checkpoint = Checkpoint.objects.order_by("size").last()
+    return json.dumps(
+        {
+            "about": "Each line is the exact text whose leaf is SHA-256(0x00 || line), RFC 6962.",
+            "content": content(postmortem),
+            "content_sha256": content_hash(postmortem),
+            "ledger": [{"n": e.n, "leaf": e.leaf, "line": e.line} for e in _entries(postmortem.incident)],
+            "checkpoint": str(checkpoint) if checkpoint else None,
+        },
+        indent=1,
+        sort_keys=True,
+        ensure_ascii=False,
+    ).encode()
+
+
+def _entries(incident: Incident) -> QuerySet[Entry]:
+    return Entry.objects.filter(subject=incident.ref).order_by("n")
+
+
+def saves_after(postmortem: PostMortem, revision: int) -> list[Entry]:
+    """The ledger's entries of saves somebody made after the given revision, oldest first."""
+    saves = _entries(postmortem.incident).filter(deed="postmortem.saved")
+    return [entry for entry in saves if json.loads(entry.line)["facts"]["revision"] > revision]
+
+
+def report_context(
+    postmortem: PostMortem,
+    *,
+    promises: Sequence[dict[str, Any]] = (),
+    updates: Sequence[dict[str, Any]] = (),
+    made_at: datetime,
+    made_by: str = "",
+) -> dict[str, Any]:
+    """All that templates/pdf/postmortem.html prints.
+
+    `promises` are every duty of the matrix as {audience, message, due_at, met_at, outcome, approved_by, recipients,
+    accepted}; `updates` the public ones as {at, status, text}. Both come from the edge, because communications are
+    another subject. `made_at` and `made_by` say when and by whom this copy was made.
+    """
+    incident = postmortem.incident
+    rows = list(in_force(incident))
+    instants = {name: getattr(incident, f"{name}_at") for name in INSTANTS}
+    now_hash = content_hash(postmortem)
+    return {
+        "organisation": settings.ORGANISATION,
+        "incident": incident,
+        "postmortem": postmortem,
+        "day": incident.started_at,
+        "made_at": made_at,
+        "made_by": made_by,
+        "hash": postmortem.content_hash or now_hash,
+        "changed_since_approval": now_hash
+        if postmortem.is_approved and now_hash != postmortem.content_hash
+        else "",
+        "contents": CHAPTERS,
+        **_cover(incident, instants),
+        **_record(incident, rows, instants),
+        **_told(promises, updates, incident),
+        "lists": {name: sections.lines(getattr(postmortem, name)) for name in LISTS},
+        "actions": list(postmortem.action_items.select_related("owner")),
+        "entries": [_logged(entry) for entry in _entries(incident)],
+        "checkpoint": Checkpoint.objects.order_by("size").last(),
+        "weasyprint": importlib.metadata.version("weasyprint"),
+    }
+
+
+LISTS = (
+    "contributing_factors",
+    "controls",
+    "five_whys",
+    "went_well",
+    "went_wrong",
+    "could_improve",
+    "lessons",
+)
+CHAPTERS = [
+    ("1", "s1", "Summary"),
+    ("2", "s2", "Key facts"),
+    ("3", "s3", "Times and targets"),
+    ("4", "s4", "Severity decision"),
+    ("5", "s5", "Timeline"),
+    ("6", "s6", "Impact"),
+    ("7", "s7", "Detection"),
+    ("8", "s8", "Root cause and contributing factors"),
+    ("9", "s9", "Response"),
+    ("10", "s10", "AI context"),
+    ("11", "s11", "Communications"),
+    ("12", "s12", "Regulatory clocks"),
+    ("13", "s13", "Evidence"),
+    ("14", "s14", "What went well, wrong, and could improve"),
+    ("15", "s15", "Action items"),
+    ("16", "s16", "Lessons and changes"),
+    ("17", "s17", "Follow-up"),
+    ("18", "s18", "Approvals"),
+    ("A", "sa", "Change log of this record"),
+    ("B", "sb", "Definitions"),
+]
+
+
+def _cover(incident: Incident, instants: dict[str, datetime | None]) -> dict[str, Any]:
+    shown = [("Began", "started"), ("Detected", "detected"), ("Identified", "identified")]
+    shown += [("Contained", "contained"), ("Recovered", "recovered"), ("Resolved", "resolved")]
+    marks = [(label, at) for label, name in shown if (at := instants[name])]
+    start, end = incident.started_at, incident.resolved_at
+    took = sections.duration(end - start) if end else ""
+    first = sections.clock(start, end or start)
+    return {
+        "took": took or "Not over",
+        "span": f"{first} to {sections.clock(end, start)} UTC" if end else f"since {first} UTC",
+        "recovered_after": sections.duration(at - start) if (at := instants["recovered"]) else "",
+        "band": sections.band(marks),
+    }
+
+
+def _record(
+    incident: Incident, rows: list[TimelineEntry], instants: dict[str, datetime | None]
+) -> dict[str, Any]:
+    """Times, severity and timeline, as the record has them now."""
+    day, levels = (
+        incident.started_at,
+        {level.rank: level for level in incident.policy_version.severities.all()},
+    )
+    changes = list(incident.severity_changes.select_related("by"))
+    first = changes[0].now if changes else incident.severity
+    policy = incident.policy_version
+    return {
+        "instants": [_instant(name, at, rows, incident) for name, at in instants.items()],
+        "intervals": [
+            {
+                "name": span.name,
+                "measured": sections.duration(span.measured) if span.measured is not None else "not measured",
+                "target": (("at least " if span.at_least else "") + sections.duration(span.target))
+                if span.target
+                else "none",
+                "result": span.result,
+            }
+            for span in sections.intervals(
+                instants,
+                acknowledge=_ack_target(levels.get(first)),
+                stable=timedelta(minutes=policy.gate_monitoring_minutes),
+            )
+        ],
+        "severities": [
+            {
+                "at": sections.clock(change.at, day),
+                "was": levels.get(change.was or 0, "none"),
+                "now": levels.get(change.now),
+                "terms": sections.lines(levels[change.now].definitions) if change.now in levels else [],
+                "by": change.by,
+                "reason": change.reason,
+            }
+            for change in changes
+        ],
+        "first_severity": levels.get(first, f"rank {first}"),
+        "timeline": [_row(row, day) for row in rows],
+        "commanders": incident.roles.filter(role="incident_commander").select_related("person"),
+        "others": incident.roles.exclude(role="incident_commander")
+        .filter(ended_at=None)
+        .select_related("person"),
+        "components": incident.components.select_related("component"),
+    }
+
+
+def _ack_target(level: Any) -> timedelta | None:
+    """The time to acknowledge this severity allows; None when it is counted in business days."""
+    unit = ACK_UNITS.get(level.ack_unit, level.ack_unit) if level else ""
+    return timedelta(**{unit: level.ack_amount}) if unit in ACK_UNITS.values() else None
+
+
+def _instant(name: str, at: datetime | None, rows: list[TimelineEntry], incident: Incident) -> dict[str, Any]:
+    """One lifecycle instant: said, recorded and by whom. Acknowledging is recorded by declaring."""
+    day = incident.started_at
+    marker = "declared" if name == "acknowledged" and at == incident.declared_at else name
+    row = next((row for row in reversed(rows) if row.marker == marker), None) if at else None
+    return {
+        "name": "Impact began" if name == "started" else name.capitalize(),
+        "occurred": sections.clock(at, day) if at else "",
+        "recorded": sections.clock(row.recorded_at, day) if row else "",
+        "late": bool(row and row.is_late),
+        "source": (row.author or "Engine") if row else "",
+    }
+
+
+def _row(row: TimelineEntry, day: datetime) -> dict[str, Any]:
+    return {
+        "at": sections.clock(row.occurred_at, day),
+        "text": row.text,
+        "marker": "Impact began" if row.marker == "started" else row.get_marker_display(),
+        "moment": row.marker in ("detected", "contained", "identified", "resolved"),
+        "late": sections.clock(row.recorded_at, day) if row.is_late else "",
+        "corrected": sections.clock(row.corrects.recorded_at, day) if row.corrects else "",
+        "source": row.author or "Engine",
+    }
+
+
+def _told(
+    promises: Sequence[dict[str, Any]], updates: Sequence[dict[str, Any]], incident: Incident
+) -> dict[str, Any]:
+    day = incident.started_at
+
+    def shown(promise: dict[str, Any]) -> dict[str, Any]:
+        mark, words = sections.verdict(promise)
+        due, met = promise.get("due_at"), promise.get("met_at")
+        return promise | {
+            "mark": mark,
+            "words": words,
+            "due": sections.clock(due, day) if due else "",
+            "met": sections.clock(met, day) if met else "",
+        }
+
+    end = incident.resolved_at or max((p["met_at"] for p in promises if p.get("met_at")), default=day)
+    score = sections.score(promises)
+    return {
+        "promises": [shown(promise) for promise in promises],
+        "updates": [update | {"at": sections.clock(update["at"], day)} for update in updates],
+        "score": score,
+        "silence": sections.duration(score.silence) if score.silence is not None else "",
+        "chart": sections.chart(promises, day, end) if promises else None,
+    }
+
+
+def _logged(entry: Entry) -> dict[str, Any]:
+    by = json.loads(entry.line)["by"]
+    at = entry.recorded_at.astimezone(UTC)
+    return {
+        "n": f"{entry.n:,}",
+        "at": f"{at:%Y-%m-%d}",
+        "time": f"{at:%H:%M:%S.%f}",
+        "by": "Engine" if by == "engine" else by,
+        "deed": entry.deed,
+        "leaf": entry.leaf,
+    }

@@ -1,0 +1,112 @@
+"""The story: what happens, in which order, when an incident is declared, updated, re-graded, resolved."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from incidents.comms import actions as comms
+from incidents.comms.models import Message
+from incidents.lifecycle import actions as lifecycle
+from incidents.lifecycle.actions import Declaration
+from incidents.lifecycle.models import Incident
+from incidents.postmortems import actions as postmortems
+from irportal.accounts.models import User
+from irportal.refused import Refused
+from statuspage.models import Component
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update as a person writes it: the state, what customers read, what internal readers read."""
+
+    status: str
+    at: datetime
+    reason: str = ""
+    customer_text: str = ""
+    internal_text: str = ""
+    next_update_by: datetime | None = None
+
+
+@transaction.atomic
+def declare(facts: Declaration, *, by: User) -> Incident:
+    incident = lifecycle.open_incident(facts, by=by)
+    comms.start_duties(incident)
+    return incident
+
+
+@transaction.atomic
+def update(incident: Incident, change: Update, *, by: User, send: bool, seen: int | None = None) -> Incident:
+    """Move the state and write the messages; with `send` they leave at once, without it they wait for approval."""
+    incident = Incident.objects.locked(incident.pk)
+    lifecycle.check_seen(incident, seen)
+    was = incident.status
+    if change.status != was:
+        incident = lifecycle.change_status(
+            incident, to=change.status, at=change.at, reason=change.reason, by=by, seen=None
+        )
+    elif not (change.customer_text or change.internal_text):
+        raise Refused("Nothing changes: choose another state or write something.")
+    if was == Incident.Status.RESOLVED and incident.is_open:
+        comms.on_reopened(incident)
+    told = _tell(incident, change, by=by, send=send)
+    if change.status == Incident.Status.RESOLVED != was:
+        comms.on_resolved(incident, told=told)
+        postmortems.open_for(incident, by=by)
+    return incident
+
+
+def _tell(incident: Incident, change: Update, *, by: User, send: bool) -> Message | None:
+    """Write what there is to write; return the message to customers if it left."""
+    told = None
+    texts = {Message.Audience.CUSTOMERS: change.customer_text, Message.Audience.INTERNAL: change.internal_text}
+    for audience, text in texts.items():
+        if not text:
+            continue
+        outside = audience == Message.Audience.CUSTOMERS
+        promised = change.next_update_by if outside else None
+        message = comms.write(incident, audience=audience, text=text, by=by, next_update_by=promised)
+        if send or not outside:
+            message = comms.send(message, by=by, content_hash=message.content_hash)
+            told = message if outside else told
+    return told
+
+
+@transaction.atomic
+def send_draft(message: Message, *, by: User, content_hash: str) -> Message:
+    """Approve a waiting draft; when it says Resolved it meets the closing duty that waits for it."""
+    return comms.send(message, by=by, content_hash=content_hash)
+
+
+@transaction.atomic
+def change_severity(incident: Incident, *, rank: int, reason: str, by: User, seen: int | None = None) -> Incident:
+    was = incident.severity
+    incident = lifecycle.change_severity(incident, rank=rank, reason=reason, by=by, seen=seen)
+    comms.rederive(incident, was_rank=was)
+    return incident
+
+
+@transaction.atomic
+def change_impact(
+    incident: Incident,
+    *,
+    components: list[tuple[Component, str]],
+    impact: str,
+    personal_data: str,
+    ai_involved: str,
+    estimate: str,
+    by: User,
+    seen: int | None = None,
+) -> Incident:
+    incident = lifecycle.change_impact(
+        incident,
+        components=components,
+        impact=impact,
+        personal_data=personal_data,
+        ai_involved=ai_involved,
+        estimate=estimate,
+        by=by,
+        seen=seen,
+    )
+    comms.rederive(incident, was_rank=incident.severity)
+    return incident
