@@ -1,0 +1,189 @@
+"""The only writer of public text: what is published here is on the page, in the API and in the record."""
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from irportal.accounts.models import User
+from irportal.ledger import actions as ledger
+from irportal.refused import Refused
+from statuspage.models import TITLE_LENGTH, Component, Notice, NoticeComponent, NoticeUpdate
+from statuspage.rhythm import moment
+
+BODY_LENGTH = 20_000
+
+
+@transaction.atomic
+def publish(
+    ref: str,
+    *,
+    title: str,
+    status: str,
+    impact: str,
+    body: str,
+    affected: list[tuple[Component, str]],
+    started_at: datetime,
+    said_at: datetime,
+    next_update_by: datetime | None,
+    by: User | None,
+    kind: str = "update",
+) -> NoticeUpdate:
+    """Put an update of incident `ref` on the public page; the first one creates its notice.
+
+    `affected` is every component the incident hits now, with its state. Resolving closes the notice: its
+    components no longer count and nothing more is promised. Publishing another status later re-opens it. `by`
+    None means the engine. Raises Refused with a sentence when words, times or components cannot be published.
+    """
+    title, body = " ".join(title.split()), body.strip()
+    _check_words(title, status, impact, body, kind)
+    _check_times(status, started_at, said_at)
+    _check_components(affected)
+    ledger.turn()
+    now = timezone.now()
+    notice = Notice.objects.select_for_update().filter(ref=ref).first() or Notice(ref=ref, created_at=now)
+    touched = _touched(notice, affected)
+    before = _states(touched)
+    notice.title, notice.impact, notice.started_at = title, impact, started_at
+    _move(notice, status, at=said_at)
+    notice.next_update_by = next_update_by if notice.is_open else None
+    notice.save()
+    _replace_hits(notice, affected)
+    update = notice.updates.create(
+        kind=kind,
+        status=status,
+        body=body,
+        display_at=said_at,
+        created_at=now,
+        affected=_record_changes(touched, before, now),
+    )
+    ledger.append("notice.published", subject=ref, by=by, **_facts(notice, update))
+    return update
+
+
+@transaction.atomic
+def set_next_update(ref: str, next_update_by: datetime | None, by: User | None) -> None:
+    """Change only the promise "next update by". Raises Refused when no notice of `ref` is open."""
+    ledger.turn()
+    notice = Notice.objects.open().select_for_update().filter(ref=ref).first()
+    if notice is None:
+        raise Refused(f"{ref} is not open on the public page, so it cannot promise an update.")
+    was, notice.next_update_by = notice.next_update_by, next_update_by
+    notice.save(update_fields=["next_update_by"])
+    ledger.append("notice.next_update_set", subject=ref, by=by, was=was, now=next_update_by)
+
+
+def _check_words(title: str, status: str, impact: str, body: str, kind: str) -> None:
+    if not title:
+        raise Refused("The title is empty. Say in a few words what customers notice.")
+    if len(title) > TITLE_LENGTH:
+        raise Refused(f"The title has {len(title)} characters; {TITLE_LENGTH} are possible.")
+    if not body:
+        raise Refused("The update has no text. Write what customers should know.")
+    if len(body) > BODY_LENGTH:
+        raise Refused(f"The update has {len(body)} characters; {BODY_LENGTH} are possible.")
+    if "\0" in title + body:
+        raise Refused("The text holds a character that cannot be stored (NUL). Remove it.")
+    for word, what, choices in (
+        (status, "status", Notice.Status.values),
+        (impact, "impact", Notice.Impact.values),
+        (kind, "kind of update", NoticeUpdate.Kind.values),
+    ):
+        if word not in choices:
+            raise Refused(f"{word!r} is not a {what}. Choose one of {', '.join(choices)}.")
+
+
+def _check_times(status: str, started_at: datetime, said_at: datetime) -> None:
+    if status == Notice.Status.RESOLVED and said_at < started_at:
+        raise Refused(
+            f"It cannot be resolved before it started: it started {moment(started_at)}, "
+            f"and would be resolved {moment(said_at)}."
+        )
+
+
+def _check_components(affected: list[tuple[Component, str]]) -> None:
+    known = set(
+        Component.objects.filter(pk__in=[component.pk for component, _ in affected]).values_list(
+            "pk", flat=True
+        )
+    )
+    seen = set()
+    for component, state in affected:
+        if component.pk not in known:
+            raise Refused(f"{component.name} was deleted meanwhile. Take it out and publish again.")
+        if component.pk in seen:
+            raise Refused(f"{component.name} is named twice. Give it one state.")
+        if state not in Component.State.values:
+            raise Refused(
+                f"{state!r} is not a state of a component. Choose one of {', '.join(Component.State.values)}."
+            )
+        seen.add(component.pk)
+
+
+def _touched(notice: Notice, affected: list[tuple[Component, str]]) -> set[int]:
+    """Components whose state this publication may change: those named before and those named now."""
+    before = notice.hits.values_list("component", flat=True) if notice.pk else []
+    return {*before, *(component.pk for component, _ in affected)}
+
+
+def _states(ids: set[int]) -> dict[int, str]:
+    return {component.pk: component.state for component in Component.objects.with_state().filter(pk__in=ids)}
+
+
+def _move(notice: Notice, status: str, *, at: datetime) -> None:
+    """Set the status and its instants. A correction of a resolved notice keeps the time of resolution."""
+    if status == Notice.Status.MONITORING and notice.status != status:
+        notice.monitoring_at = at
+    if status != Notice.Status.RESOLVED:
+        notice.resolved_at = None
+    elif notice.resolved_at is None or notice.resolved_at < notice.started_at:
+        notice.resolved_at = at
+    notice.status = status
+
+
+def _replace_hits(notice: Notice, affected: list[tuple[Component, str]]) -> None:
+    """Name the given components instead. Closing with nothing broken keeps what it hit, for the history."""
+    if not notice.is_open and all(state == Component.State.OPERATIONAL for _, state in affected):
+        return
+    notice.hits.all().delete()
+    NoticeComponent.objects.bulk_create(
+        NoticeComponent(notice=notice, component=component, state=state) for component, state in affected
+    )
+
+
+def _record_changes(ids: set[int], before: dict[int, str], now: datetime) -> list[dict[str, str]]:
+    """The frozen line of each component of this update; those whose state changed get `state_changed_at`."""
+    rows, changed = [], []
+    for component in Component.objects.with_state().filter(pk__in=ids).select_related("group"):
+        was = before[component.pk]
+        if was != component.state:
+            changed.append(component.pk)
+        rows.append(
+            {
+                "code": component.code,
+                "name": component.full_name,
+                "old_status": was,
+                "new_status": component.state,
+            }
+        )
+    Component.objects.filter(pk__in=changed).update(state_changed_at=now)
+    return rows
+
+
+def _facts(notice: Notice, update: NoticeUpdate) -> dict[str, Any]:
+    """What the ledger keeps: all but the text itself, which it binds by its SHA-256."""
+    return {
+        "update": update.code,
+        "kind": update.kind,
+        "status": update.status,
+        "impact": notice.impact,
+        "title": notice.title,
+        "body_sha256": hashlib.sha256(update.body.encode()).hexdigest(),
+        "affected": update.affected,
+        "started_at": notice.started_at,
+        "said_at": update.display_at,
+        "resolved_at": notice.resolved_at,
+        "next_update_by": notice.next_update_by,
+    }

@@ -1,0 +1,327 @@
+"""Every public document as bytes, from the tables and an instant. No request, no cookie, no host enters here.
+
+Query counts do not grow with the number of rows. Times are UTC; addresses start at PUBLIC_BASE_URL.
+"""
+
+import hashlib
+import json
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Min, Q
+from django.template.loader import render_to_string
+from django.urls import reverse
+
+from irportal.ledger.models import Entry
+from statuspage import rhythm, rollup
+from statuspage.models import BASE36, Component, ComponentGroup, Notice, NoticeQuerySet, NoticeUpdate
+
+DEEDS = ["notice.published", "notice.next_update_set", "component.changed"]
+MOST_RECENT = 50
+
+
+def changed_at() -> datetime | None:
+    """When the record last says that something public changed."""
+    return Entry.objects.filter(deed__in=DEEDS).order_by("-n").values_list("recorded_at", flat=True).first()
+
+
+# Pages
+
+
+def page(now: datetime) -> bytes:
+    """The status page: verdict, open incidents, components, and the past of this month and the one before."""
+    components = _components()
+    notices = list(Notice.objects.open().complete())
+    states = [component.state for component in components]
+    verdict = rollup.indicator(states, {notice.impact for notice in notices})
+    last = NoticeUpdate.objects.order_by("-id").first()
+    this_month = now.astimezone(UTC).date().replace(day=1)
+    context = {
+        "verdict": verdict,
+        "headline": rollup.HEADLINES[verdict],
+        "sentence": rollup.sentence(states),
+        "changed_at": last.display_at if last else None,
+        "events": [_event(notice, now) for notice in notices],
+        "groups": _groups(components),
+        "months": _months(_previous(this_month), now, open_too=False),
+    }
+    return _html("page", context, now, path=reverse("statuspage:page"))
+
+
+def incident_page(notice: Notice, now: datetime) -> bytes:
+    """One incident with all its updates, at its permanent address. Best given a notice of `complete()`."""
+    context = {
+        "event": _event(notice, now),
+        "notice": notice,
+        "verdict": notice.impact if notice.is_open else "none",
+        "changed_at": max(update.display_at for update in notice.updates.all()),
+    }
+    return _html("incident", context, now, path=notice.get_absolute_url())
+
+
+def history(now: datetime, month: date | None = None) -> bytes | None:
+    """One month of incidents, day by day; None when the month lies ahead or before the record begins."""
+    newest = now.astimezone(UTC).date().replace(day=1)
+    month = month or newest
+    oldest = (_since() or now).astimezone(UTC).date().replace(day=1)
+    if not oldest <= month <= newest:
+        return None
+    context = {
+        "month": f"{month:%B %Y}",
+        "months": _months(month, now, last=_next(month) - timedelta(days=1)),
+        "older": _previous(month) if month > oldest else None,
+        "newer": _next(month) if month < newest else None,
+    }
+    path = reverse("statuspage:history", args=[] if month == newest else [month.year, f"{month:%m}"])
+    return _html("history", context, now, path=path)
+
+
+def _html(name: str, context: dict[str, Any], now: datetime, *, path: str) -> bytes:
+    context = {"now": now, "address": settings.PUBLIC_BASE_URL + path} | context
+    return render_to_string(f"statuspage/{name}.html", context).encode()
+
+
+def _event(notice: Notice, now: datetime) -> dict[str, Any]:
+    """What the sheet of one incident shows."""
+    updates, due = list(notice.updates.all()), notice.next_update_by
+    hits = sorted(notice.hits.all(), key=lambda hit: -Component.RANK[Component.State(hit.state)])
+    reached = {update.status for update in updates}
+    return {
+        "notice": notice,
+        "updates": updates,
+        "hits": hits,
+        "stages": [
+            (label, stage in reached, stage == notice.status) for stage, label in Notice.Status.choices
+        ],
+        "when": _when(notice, now),
+        "late": due is not None and due < now,
+        "due_day": rhythm.day(due.astimezone(UTC), now)
+        if due and due.astimezone(UTC).date() != now.date()
+        else "",
+        "line": due and rhythm.promise_line([(u.display_at, u.kind) for u in reversed(updates)], due),
+        "elsewhere": due and rhythm.elsewhere(due),
+    }
+
+
+def _when(notice: Notice, now: datetime) -> str:
+    if notice.resolved_at is None:
+        return f"Since {rhythm.moment(notice.started_at, now)}"
+    began = rhythm.day(notice.started_at.astimezone(UTC), now)
+    return f"{began}, {rhythm.span(notice.started_at, notice.resolved_at)}"
+
+
+def _components() -> list[Component]:
+    return list(Component.objects.with_state().select_related("group"))
+
+
+def _groups(components: list[Component]) -> list[tuple[ComponentGroup | None, list[Component]]]:
+    return [
+        (group, list(members))
+        for group, members in groupby(components, key=lambda component: component.group)
+    ]
+
+
+def _since() -> datetime | None:
+    """Where the record begins: before it, a day without incidents would be a claim nobody can make."""
+    begins = [
+        Component.objects.aggregate(at=Min("created_at"))["at"],
+        Notice.objects.aggregate(at=Min("started_at"))["at"],
+    ]
+    return min((at for at in begins if at), default=None)
+
+
+def _months(
+    first: date, now: datetime, *, last: date | None = None, open_too: bool = True
+) -> list[rhythm.Month]:
+    """Days from `first` to `last` (default and at most today) with their incidents."""
+    today, since = now.astimezone(UTC).date(), _since()
+    if since is None:
+        return []
+    first, last = max(first, since.astimezone(UTC).date()), min(last or today, today)
+    begin, end = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
+    notices = Notice.objects.filter(Q(resolved_at=None) | Q(resolved_at__gte=begin), started_at__lt=end)
+    by_day: dict[date, list[Any]] = {}
+    busy: set[date] = set()
+    for notice in notices.prefetch_related("updates"):
+        began = notice.started_at.astimezone(UTC).date()
+        busy |= rhythm.days_between(
+            max(began, first), min((notice.resolved_at or now).astimezone(UTC).date(), last)
+        )
+        if began >= first and (open_too or not notice.is_open):
+            by_day.setdefault(began, []).append(_past(notice, now))
+    return rhythm.months(first, last, by_day, busy)
+
+
+def _past(notice: Notice, now: datetime) -> dict[str, Any]:
+    """One incident in the history: what it was, when, how it ended."""
+    if notice.resolved_at:
+        when = rhythm.span(notice.started_at, notice.resolved_at, now)
+    else:
+        when = f"since {notice.started_at.astimezone(UTC):%H:%M} UTC"
+    return {"notice": notice, "when": when, "last": notice.updates.all()[0]}
+
+
+def _previous(month: date) -> date:
+    return (month - timedelta(days=1)).replace(day=1)
+
+
+def _next(month: date) -> date:
+    return (month + timedelta(days=31)).replace(day=1)
+
+
+# API documents, in the shape of Statuspage's API v2: full key sets and nothing beside them
+
+
+def status_json(now: datetime) -> bytes:
+    return _document(now, status=_status(_components()))
+
+
+def summary_json(now: datetime) -> bytes:
+    components = _components()
+    return _document(
+        now,
+        status=_status(components),
+        components=_component_rows(components),
+        incidents=_incident_rows(Notice.objects.open(), components),
+        scheduled_maintenances=[],
+    )
+
+
+def components_json(now: datetime) -> bytes:
+    return _document(now, components=_component_rows(_components()))
+
+
+def incidents_json(now: datetime) -> bytes:
+    """The 50 most recent in every state."""
+    return _document(now, incidents=_incident_rows(Notice.objects.all()[:MOST_RECENT], _components()))
+
+
+def unresolved_json(now: datetime) -> bytes:
+    return _document(now, incidents=_incident_rows(Notice.objects.open(), _components()))
+
+
+def maintenances_json(now: datetime) -> bytes:
+    """None yet. The address exists because some clients take a 404 for "no such page at all"."""
+    return _document(now, scheduled_maintenances=[])
+
+
+def page_id() -> str:
+    """12 characters of base36, the same as long as the page keeps its address."""
+    number = int.from_bytes(hashlib.sha256(settings.PUBLIC_BASE_URL.encode()).digest())
+    return "".join(BASE36[number // 36**n % 36] for n in range(12))
+
+
+def _document(now: datetime, **parts: Any) -> bytes:
+    head = {
+        "id": page_id(),
+        "name": settings.ORGANISATION,
+        "url": settings.PUBLIC_BASE_URL,
+        "time_zone": "Etc/UTC",
+        "updated_at": _stamp(changed_at() or now),
+    }
+    return json.dumps({"page": head, **parts}, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _status(components: list[Component]) -> dict[str, str]:
+    impacts = set(Notice.objects.open().order_by().values_list("impact", flat=True))
+    found = rollup.indicator([component.state for component in components], impacts)
+    return {"indicator": found, "description": rollup.DESCRIPTIONS[found]}
+
+
+def _component_rows(components: list[Component]) -> list[dict[str, Any]]:
+    """Each group as a row before its children, then the children; components without a group last."""
+    rows = []
+    for group, members in _groups(components):
+        if group:
+            rows.append(_group_row(group, members))
+        rows += [_component_row(component) for component in members]
+    return rows
+
+
+def _component_row(component: Component) -> dict[str, Any]:
+    return {
+        "id": component.code,
+        "name": component.name,
+        "status": component.state,
+        "created_at": _stamp(component.created_at),
+        "updated_at": _stamp(component.state_changed_at),
+        "position": component.position,
+        "description": component.description or None,
+        "showcase": False,
+        "start_date": component.created_at.astimezone(UTC).date().isoformat(),
+        "group_id": component.group.code if component.group else None,
+        "page_id": page_id(),
+        "group": False,
+        "only_show_if_degraded": False,
+    }
+
+
+def _group_row(group: ComponentGroup, members: list[Component]) -> dict[str, Any]:
+    worst = max(
+        (component.state for component in members), key=lambda state: Component.RANK[Component.State(state)]
+    )
+    return {
+        "id": group.code,
+        "name": group.name,
+        "status": worst,
+        "created_at": _stamp(group.created_at),
+        "updated_at": _stamp(max(component.state_changed_at for component in members)),
+        "position": group.position,
+        "description": None,
+        "showcase": False,
+        "start_date": None,
+        "group_id": None,
+        "page_id": page_id(),
+        "group": True,
+        "only_show_if_degraded": False,
+        "components": [component.code for component in members],
+    }
+
+
+def _incident_rows(notices: NoticeQuerySet, components: list[Component]) -> list[dict[str, Any]]:
+    rows = {component.pk: _component_row(component) for component in components}
+    return [_incident_row(notice, rows) for notice in notices.prefetch_related("updates", "hits")]
+
+
+def _incident_row(notice: Notice, components: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    updates = list(notice.updates.all())
+    return {
+        "id": notice.code,
+        "name": notice.title,
+        "status": notice.status,
+        "created_at": _stamp(notice.created_at),
+        "updated_at": _stamp(updates[0].created_at),
+        "monitoring_at": _stamp(notice.monitoring_at),
+        "resolved_at": _stamp(notice.resolved_at),
+        "impact": notice.impact,
+        "shortlink": settings.PUBLIC_BASE_URL + reverse("statuspage:by-ref", args=[notice.ref]),
+        "started_at": _stamp(notice.started_at),
+        "page_id": page_id(),
+        "incident_updates": [_update_row(update, notice) for update in updates],
+        "components": [components[hit.component_id] for hit in notice.hits.all()],
+    }
+
+
+def _update_row(update: NoticeUpdate, notice: Notice) -> dict[str, Any]:
+    return {
+        "id": update.code,
+        "status": update.status,
+        "body": update.body,
+        "incident_id": notice.code,
+        "created_at": _stamp(update.created_at),
+        "updated_at": _stamp(update.created_at),
+        "display_at": _stamp(update.display_at),
+        "affected_components": update.affected or None,
+        "deliver_notifications": True,
+        "custom_tweet": None,
+        "tweet_id": None,
+    }
+
+
+def _stamp(at: datetime | None) -> str | None:
+    """ISO 8601 with milliseconds and Z."""
+    return (
+        None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )

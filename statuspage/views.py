@@ -1,0 +1,96 @@
+"""HTTP around the public documents: addresses, validators, cache times. No cookie, no session, no Vary."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import date, datetime
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.cache import get_conditional_response
+from django.utils.http import http_date, quote_etag
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_safe
+
+from statuspage import snapshot, subscriptions
+from statuspage.models import Notice
+
+HTML, JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
+CACHE = "public, max-age=15, stale-while-revalidate=60, stale-if-error=86400"
+
+
+@login_not_required
+@require_safe
+def page(request: HttpRequest) -> HttpResponse:
+    now = _minute()
+    return _public(request, snapshot.page(now), now)
+
+
+@login_not_required
+@require_safe
+def incident(request: HttpRequest, code: str) -> HttpResponse:
+    now = _minute()
+    notice = get_object_or_404(Notice.objects.complete(), code=code)
+    return _public(request, snapshot.incident_page(notice, now), now)
+
+
+@login_not_required
+@require_safe
+def by_ref(request: HttpRequest, ref: str) -> HttpResponse:
+    return redirect(get_object_or_404(Notice, ref=ref), permanent=True)
+
+
+@login_not_required
+@require_safe
+def history(request: HttpRequest, year: int | None = None, month: int = 1) -> HttpResponse:
+    now = _minute()
+    try:
+        body = snapshot.history(now, date(year, month, 1) if year else None)
+    except ValueError:
+        body = None
+    if body is None:
+        raise Http404("The record does not reach that month.")
+    return _public(request, body, now)
+
+
+@login_not_required
+@require_safe
+def document(request: HttpRequest, write: Callable[[datetime], bytes]) -> HttpResponse:
+    """A JSON document of the API; any site may read it."""
+    response = _public(request, write(_minute()), None, JSON)
+    response["Access-Control-Allow-Origin"] = "*"
+    return response
+
+
+@login_not_required
+@csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
+def leave(request: HttpRequest, token: str) -> HttpResponse:
+    """One-click unsubscribe (RFC 8058). Looking changes nothing; no answer tells known tokens from others."""
+    done = request.method == "POST"
+    if done:
+        subscriptions.leave(token)
+    response = render(request, "statuspage/leave.html", {"done": done})
+    response["Referrer-Policy"] = "no-referrer"
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _minute() -> datetime:
+    """The clock without seconds: pages say times in minutes, and bytes that do not change keep their ETag."""
+    return timezone.now().replace(second=0, microsecond=0)
+
+
+def _public(
+    request: HttpRequest, body: bytes, written_at: datetime | None, content_type: str = HTML
+) -> HttpResponse:
+    """The document with its validators, or 304. `written_at`: set where the clock enters the text."""
+    etag = quote_etag(hashlib.sha256(body).hexdigest()[:32])
+    changes = [at for at in (snapshot.changed_at(), written_at) if at] or [_minute()]
+    modified = int(max(changes).timestamp())
+    response = HttpResponse(body, content_type=content_type)
+    response["ETag"] = etag
+    response["Last-Modified"] = http_date(modified)
+    response["Cache-Control"] = CACHE
+    return get_conditional_response(request, etag, modified, response) or response
