@@ -190,7 +190,7 @@ DEFAULT_FROM_EMAIL = MAIL_FROM
 MAILERS = {"default": {"BACKEND": "irportal.outbox.mailer.OutboxBackend"}}
 
 # Celery: interval ticks only, nothing remembered (reliability 1.7)
-CELERY_BROKER_URL = _required("REDIS_URL") or "filesystem://"
+CELERY_BROKER_URL = _required("REDIS_URL") or "filesystem://localhost"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
@@ -201,7 +201,7 @@ CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat-schedule")
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: there is nothing to remember
 CELERY_BEAT_SCHEDULE = {"tick": {"task": "outbox.tick", "schedule": 2.0, "options": {"expires": 2}}}
 if CELERY_BROKER_URL.startswith("filesystem:"):
     BROKER_DIR = VAR_DIR / "broker"
@@ -229,7 +229,7 @@ else:
 # Static files
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = BASE_DIR / "staticfiles" if PRODUCTION else None  # embedded serves static/ itself
 WHITENOISE_USE_FINDERS = not PRODUCTION
 if PRODUCTION:
     STORAGES = {
