@@ -1,8 +1,8 @@
 """Everything on one machine under one parent: mail catcher, worker, clock and web.
 
-The parent starts each part in a session of its own, so Ctrl-C reaches the parent alone and it decides the order. It
-asks the parts themselves whether they live rather than reading their output: a worker killed with -9 leaves children
-that hold its output open for ever.
+Each part runs in a session of its own: Ctrl-C reaches only the parent, which decides the order. The parent
+asks the parts whether they live instead of reading their output: a worker killed with -9 leaves children that
+hold its output open for ever.
 """
 
 import fcntl
@@ -16,6 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from types import FrameType
 from typing import Any, TextIO
 
@@ -65,14 +66,10 @@ class Part:
     def stop(self) -> None:
         """Ask it to end, wait KILL_WAIT, then end it and everything it started."""
         self.process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(KILL_WAIT)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
 
 
@@ -97,7 +94,7 @@ class Command(BaseCommand):
             self.run_parts(port, free_port() if taken(mail_port) else mail_port, sign_in)
 
     def prepare(self) -> str:
-        """Bring database and policy up to date; on the first start make the demo. Return its sign-in, or nothing."""
+        """Bring database and policy up to date; make the demo on the first start and return its sign-in."""
         call_command("migrate", verbosity=0, interactive=False)
         call_command("createcachetable", verbosity=0)
         accounts.sync_roles()
@@ -179,7 +176,7 @@ def commands(port: int, mail_port: int) -> dict[str, list[str]]:
 
 
 def environment(port: int, mail_port: int) -> dict[str, str]:
-    """What the parts need to agree on. SMTP_URL always names the catcher: demo mail must never leave the machine."""
+    """What the parts agree on. SMTP_URL always names the catcher: demo mail must never leave the machine."""
     return {
         "LOG_LEVEL": "WARNING",
         **os.environ,
@@ -187,7 +184,7 @@ def environment(port: int, mail_port: int) -> dict[str, str]:
         "SMTP_URL": f"smtp://127.0.0.1:{mail_port}",
         "VAR_DIR": str(settings.VAR_DIR),
         "PYTHONUNBUFFERED": "1",
-        "PYTHONWARNINGS": "ignore:You're running the worker with superuser",  # true, and said by Celery twice a start
+        "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
     }
 
 
@@ -213,7 +210,7 @@ def only_one() -> TextIO:
 
 
 def empty_broker() -> None:
-    """Fresh folders for the file broker: nothing in them matters, and one torn file would stop every worker."""
+    """Fresh folders for the file broker: nothing in them matters, and one torn file stops every worker."""
     if broker := getattr(settings, "BROKER_DIR", None):
         shutil.rmtree(broker, ignore_errors=True)
         for folder in ("queue", "control", "processed"):

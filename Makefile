@@ -1,0 +1,31 @@
+# `make run` and `make test` need git, make and any Python 3; they fetch the rest themselves.
+PYTHON = DYLD_FALLBACK_LIBRARY_PATH=/opt/homebrew/lib:/usr/local/lib:/usr/lib .venv/bin/python
+THROWAWAY = PORTAL_MODE=production PUBLIC_BASE_URL=https://status.example.com ALLOWED_HOSTS=status.example.com \
+	SECRET_KEY=only-for-checks-3e0b6f7a8c1d4259b7e6f0a1c2d3e4f5061728394a5b6c7d8e9f \
+	DATABASE_URL=postgres://nobody@127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0 SMTP_URL=smtp://127.0.0.1:1
+
+.PHONY: run test check format
+
+run: ## set everything up and run the portal with demo data: http://127.0.0.1:8000 (PORT=8001 for another)
+	@.ci/setup run
+	@$(PYTHON) manage.py run
+
+test: ## the whole suite on SQLite, then all but the browser on PostgreSQL
+	@.ci/setup browser
+	TEST_DATABASE=sqlite $(PYTHON) -m pytest
+	TEST_DATABASE=postgres $(PYTHON) -m pytest -m "not browser"
+
+check: ## format, lint, types, migrations, production settings, templates
+	@.ci/setup dev
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	$(PYTHON) manage.py makemigrations --check --dry-run
+	$(THROWAWAY) $(PYTHON) manage.py check --deploy --fail-level WARNING
+	git ls-files -z 'templates/*.html' | xargs -0 .venv/bin/djade --target-version 6.1 --check
+
+format: ## what `check` would complain about and a tool can mend
+	@.ci/setup dev
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+	git ls-files -z 'templates/*.html' | xargs -0 .venv/bin/djade --target-version 6.1
