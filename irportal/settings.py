@@ -49,7 +49,8 @@ def _secret_key() -> str:
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = _secret_key()
 PUBLIC_BASE_URL = (_required("PUBLIC_BASE_URL") or f"http://127.0.0.1:{env.int('PORT', 8000)}").rstrip("/")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["127.0.0.1", "localhost", "[::1]", "testserver"])
+_own_hosts = [] if PRODUCTION else ["127.0.0.1", "localhost", "[::1]", "testserver"]
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=_own_hosts)
 if PRODUCTION and not ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS is not set; PORTAL_MODE=production needs it.")
 ORGANISATION = env.str("ORGANISATION", "AgentGuard")
@@ -112,15 +113,16 @@ _database_url = _required("DATABASE_URL") or f"sqlite:///{VAR_DIR / 'portal.sqli
 DATABASES = {"default": env.db_url_config(_database_url)}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     if PRODUCTION:
-        raise ImproperlyConfigured("DATABASE_URL names SQLite; PORTAL_MODE=production needs PostgreSQL 15 or newer.")
+        raise ImproperlyConfigured("DATABASE_URL names SQLite; production needs PostgreSQL 15 or newer.")
     Path(DATABASES["default"]["NAME"]).parent.mkdir(parents=True, exist_ok=True)
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA recursive_triggers=ON;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
+        "PRAGMA foreign_keys=ON; PRAGMA recursive_triggers=ON;",
     }
     if sqlite3.sqlite_version_info < (3, 51, 3):
-        warnings.warn(f"SQLite {sqlite3.sqlite_version} can corrupt a WAL database; 3.51.3 cannot.", stacklevel=1)
+        warnings.warn(f"SQLite {sqlite3.sqlite_version} can corrupt WAL files; 3.51.3 cannot.", stacklevel=1)
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
