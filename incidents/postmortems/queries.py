@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import QuerySet
 
-from incidents.lifecycle.models import Incident, TimelineEntry
+from incidents.lifecycle.models import Incident, IncidentComponent, TimelineEntry
 from incidents.postmortems import sections
 from incidents.postmortems.models import PostMortem
 from irportal.ledger import tree
@@ -27,13 +27,8 @@ INSTANTS = (
     "recovered",
     "resolved",
 )
-CONTENT = [
-    field.name
-    for field in PostMortem._meta.get_fields()
-    if field.concrete
-    and getattr(field, "editable", False)
-    and field.name not in ("id", "incident", "status", "version")
-]
+KEPT_APART = ("id", "incident", "status", "version")
+CONTENT = [field.name for field in PostMortem._meta.fields if field.editable and field.name not in KEPT_APART]
 ACTION = ("action", "type", "priority", "due_on", "status", "evidence")
 ACK_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -43,13 +38,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return tree.stamp(value)
     if isinstance(value, Decimal):
-        return str(value.normalize())
+        return f"{value.normalize():f}"
     return value.isoformat() if isinstance(value, date) else value
 
 
 def in_force(incident: Incident) -> QuerySet[TimelineEntry]:
     """The timeline as corrected: a line that was corrected gives way to its correction."""
     return incident.timeline.filter(corrected_by=None).select_related("author", "corrects")
+
+
+def components_of(incident: Incident) -> QuerySet[IncidentComponent]:
+    return incident.components.select_related("component")
 
 
 def missing(postmortem: PostMortem) -> list[str]:
@@ -114,12 +113,12 @@ def content(postmortem: PostMortem) -> dict[str, Any]:
 
 
 def content_hash(postmortem: PostMortem) -> str:
-    """SHA-256, in hex, of the canonical JSON of everything the report says now. An approval is bound to it."""
+    """SHA-256, in hex, of the canonical JSON of all the report says now. An approval is bound to it."""
     return hashlib.sha256(tree.canonical(content(postmortem)).encode()).hexdigest()
 
 
 def evidence(postmortem: PostMortem) -> bytes:
-    """evidence.json, attached to the report: the ledger lines exactly as hashed, the facts, the newest checkpoint."""
+    """evidence.json, attached to the report: the ledger's lines as hashed, and the facts."""
     checkpoint = Checkpoint.objects.order_by("size").last()
     return json.dumps(
         {
@@ -155,14 +154,15 @@ def report_context(
 ) -> dict[str, Any]:
     """All that templates/pdf/postmortem.html prints.
 
-    `promises` are every duty of the matrix as {audience, message, due_at, met_at, outcome, approved_by, recipients,
-    accepted}; `updates` the public ones as {at, status, text}. Both come from the edge, because communications are
-    another subject. `made_at` and `made_by` say when and by whom this copy was made.
+    `promises` are all duties of the matrix as {audience, message, due_at, met_at, outcome, approved_by,
+    recipients, accepted, reason}; `updates` what the public was told as {at, status, text, holding}. Both
+    come from the edge, because communications are another subject. `made_at` and `made_by` are those of this copy.
     """
     incident = postmortem.incident
     rows = list(in_force(incident))
     instants = {name: getattr(incident, f"{name}_at") for name in INSTANTS}
     now_hash = content_hash(postmortem)
+    approved_hash = postmortem.content_hash or now_hash
     return {
         "organisation": settings.ORGANISATION,
         "incident": incident,
@@ -170,14 +170,17 @@ def report_context(
         "day": incident.started_at,
         "made_at": made_at,
         "made_by": made_by,
-        "hash": postmortem.content_hash or now_hash,
-        "changed_since_approval": now_hash
-        if postmortem.is_approved and now_hash != postmortem.content_hash
-        else "",
+        "hash": approved_hash,
+        "hash_parts": sections.octets(approved_hash),
+        "changed_since_approval": postmortem.is_approved and now_hash != approved_hash,
+        "hash_now_parts": sections.octets(now_hash),
         "contents": CHAPTERS,
         **_cover(incident, instants),
         **_record(incident, rows, instants),
         **_told(promises, updates, incident),
+        "users_affected": _grouped(postmortem.users_affected),
+        "users_percent": plain(postmortem.users_percent),
+        "failed_requests": _grouped(postmortem.failed_requests),
         "lists": {name: sections.lines(getattr(postmortem, name)) for name in LISTS},
         "actions": list(postmortem.action_items.select_related("owner")),
         "entries": [_logged(entry) for entry in _entries(incident)],
@@ -219,6 +222,10 @@ CHAPTERS = [
 ]
 
 
+def _grouped(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
 def _cover(incident: Incident, instants: dict[str, datetime | None]) -> dict[str, Any]:
     shown = [("Began", "started"), ("Detected", "detected"), ("Identified", "identified")]
     shown += [("Contained", "contained"), ("Recovered", "recovered"), ("Resolved", "resolved")]
@@ -247,21 +254,11 @@ def _record(
     policy = incident.policy_version
     return {
         "instants": [_instant(name, at, rows, incident) for name, at in instants.items()],
-        "intervals": [
-            {
-                "name": span.name,
-                "measured": sections.duration(span.measured) if span.measured is not None else "not measured",
-                "target": (("at least " if span.at_least else "") + sections.duration(span.target))
-                if span.target
-                else "none",
-                "result": span.result,
-            }
-            for span in sections.intervals(
-                instants,
-                acknowledge=_ack_target(levels.get(first)),
-                stable=timedelta(minutes=policy.gate_monitoring_minutes),
-            )
-        ],
+        "intervals": sections.intervals(
+            instants,
+            acknowledge=_ack_target(levels.get(first)),
+            stable=timedelta(minutes=policy.gate_monitoring_minutes),
+        ),
         "severities": [
             {
                 "at": sections.clock(change.at, day),
@@ -279,7 +276,7 @@ def _record(
         "others": incident.roles.exclude(role="incident_commander")
         .filter(ended_at=None)
         .select_related("person"),
-        "components": incident.components.select_related("component"),
+        "components": components_of(incident),
     }
 
 
@@ -350,5 +347,5 @@ def _logged(entry: Entry) -> dict[str, Any]:
         "time": f"{at:%H:%M:%S.%f}",
         "by": "Engine" if by == "engine" else by,
         "deed": entry.deed,
-        "leaf": entry.leaf,
+        "parts": sections.octets(entry.leaf),
     }

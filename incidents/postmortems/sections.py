@@ -33,7 +33,7 @@ def missing(postmortem: PostMortem, *, rows: int, markers: set[str], actions: in
         (postmortem.summary.strip(), "Write the summary."),
         (
             rows >= MIN_TIMELINE_ROWS,
-            f"The timeline has {rows} of at least {MIN_TIMELINE_ROWS} lines; add what is missing to the incident.",
+            f"The timeline has {rows} of at least {MIN_TIMELINE_ROWS} lines; add to the incident's record.",
         ),
         ("detected" in markers, "Mark in the timeline when it was detected."),
         (markers & {"contained", "identified"}, "Mark in the timeline when it was contained or identified."),
@@ -88,6 +88,11 @@ def clock(at: datetime, day: datetime | None = None) -> str:
     return f"{at.day} {at:%b}{'' if day and at.year == day.year else f' {at:%Y}'}, {time}"
 
 
+def octets(digest: str) -> list[str]:
+    """A hash in groups of eight, the way people compare them."""
+    return [digest[i : i + 8] for i in range(0, len(digest), 8)]
+
+
 @dataclass(frozen=True)
 class Interval:
     """One measured span against its target. `result` is met, missed or none (no target, or not measured)."""
@@ -104,11 +109,19 @@ class Interval:
         met = self.measured >= self.target if self.at_least else self.measured <= self.target
         return "met" if met else "missed"
 
+    @property
+    def measured_text(self) -> str:
+        return duration(self.measured) if self.measured is not None else "not measured"
+
+    @property
+    def target_text(self) -> str:
+        return ("at least " if self.at_least else "") + duration(self.target) if self.target else "none"
+
 
 def intervals(
     at: dict[str, datetime | None], *, acknowledge: timedelta | None, stable: timedelta
 ) -> list[Interval]:
-    """The spans of requirements 5.2 for one incident. `at` holds instants by name: started, detected and so on."""
+    """The spans of requirements 5.2 for one incident. `at` holds instants by name: started, detected, ..."""
 
     def between(first: str, last: str) -> timedelta | None:
         begin, end = at.get(first), at.get(last)
@@ -135,6 +148,18 @@ class Moment:
     row: str = "none"
     anchor: str = "middle"
 
+    @property
+    def label_x(self) -> float:
+        """Where its label is anchored: a little outside the dot at both ends of the line."""
+        if self.row == "above":
+            return self.x - 4
+        return self.x + {"start": -4, "middle": 0, "end": 4}[self.anchor]
+
+    @property
+    def word_x(self) -> float:
+        """Where the word stands when it follows its time on one line above the dot."""
+        return round(self.x + 31, 1)
+
     def reach(self, row: str) -> tuple[float, float]:
         """What the label would cover, left and right, in drawing units."""
         width = max(34.0, len(self.label) * 5.3) + 6
@@ -146,7 +171,7 @@ class Moment:
 
 
 def band(instants: Sequence[tuple[str, datetime]]) -> list[Moment]:
-    """The cover's line: one dot per minute, labels below, above, or left out rather than printed over each other."""
+    """The cover's line: one dot per minute; labels below, above, or left out, never over each other."""
     marks: list[Moment] = []
     if not instants:
         return marks
