@@ -6,9 +6,11 @@ import json
 import pathlib
 import platform
 import sys
+import urllib.parse
 import urllib.request
 import zipfile
 
+LIST = "https://pypi.org/pypi/uv/json"
 ARM = platform.machine() in ("arm64", "aarch64")
 if sys.platform == "darwin":
     WANTED = "macosx_11_0_arm64" if ARM else "macosx_10_12_x86_64"
@@ -17,11 +19,11 @@ else:
 
 
 def main(folder):
-    with urllib.request.urlopen("https://pypi.org/pypi/uv/json", timeout=30) as answer:
+    with urllib.request.urlopen(LIST, timeout=30) as answer:
         wheels = [file for file in json.load(answer)["urls"] if WANTED in file["filename"]]
     if not wheels:
         sys.exit(f"PyPI has no uv for this machine ({WANTED}).")
-    with urllib.request.urlopen(wheels[0]["url"], timeout=120) as answer:  # noqa: S310  (named by PyPI)
+    with urllib.request.urlopen(urllib.parse.urljoin(LIST, wheels[0]["url"]), timeout=120) as answer:  # noqa: S310
         wheel = answer.read()
     if hashlib.sha256(wheel).hexdigest() != wheels[0]["digests"]["sha256"]:
         sys.exit("The uv that came is not the one PyPI lists.")
