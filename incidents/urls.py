@@ -1,4 +1,10 @@
-from django.urls import URLPattern
+"""Index of the subjects' addresses; nothing is defined here."""
+
+from django.urls import include, path
 
 app_name = "portal"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", include("incidents.lifecycle.urls")),
+    path("", include("incidents.comms.urls")),
+    path("incidents/<str:ref>/postmortem/", include("incidents.postmortems.urls")),
+]

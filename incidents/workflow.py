@@ -6,14 +6,16 @@ from datetime import datetime
 from django.db import transaction
 
 from incidents.comms import actions as comms
+from incidents.comms.audiences import reach
 from incidents.comms.models import Message
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.actions import Declaration
 from incidents.lifecycle.models import Incident
 from incidents.postmortems import actions as postmortems
 from irportal.accounts.models import User
+from irportal.outbox.models import Announcement
 from irportal.refused import Refused
-from statuspage.models import Component
+from statuspage.models import Component, NoticeUpdate
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,42 @@ def _tell(incident: Incident, change: Update, *, by: User, send: bool) -> Messag
 def send_draft(message: Message, *, by: User, content_hash: str) -> Message:
     """Approve a waiting draft; when it says Resolved it meets the closing duty that waits for it."""
     return comms.send(message, by=by, content_hash=content_hash)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Exactly what would leave: made by doing the deed and taking it back."""
+
+    customer: Announcement | None
+    customer_reach: int
+    internal: Announcement | None
+    internal_reach: int
+    notice_update: NoticeUpdate | None
+    next_update_by: datetime | None
+
+
+def preview(incident: Incident, change: Update, *, by: User, seen: int | None = None) -> Preview:
+    """What `update` would send, to the letter, and to how many; nothing stays behind. Raises Refused as it would."""
+    with transaction.atomic():
+        newest = incident.messages.order_by("pk").values_list("pk", flat=True).last() or 0
+        update(incident, change, by=by, send=True, seen=seen)
+        written = {message.audience: message for message in incident.messages.filter(pk__gt=newest)}
+        found = {
+            audience: Announcement.objects.get(dedupe_key=message.announcement_key)
+            for audience, message in written.items()
+        }
+        outside, inside = found.get("customers"), found.get("internal")
+        shown = NoticeUpdate.objects.filter(notice__ref=incident.ref).order_by("pk").last() if outside else None
+        result = Preview(
+            customer=outside,
+            customer_reach=reach(outside.audience, outside.facts) if outside else 0,
+            internal=inside,
+            internal_reach=reach(inside.audience, inside.facts) if inside else 0,
+            notice_update=shown,
+            next_update_by=shown.notice.next_update_by if shown else None,
+        )
+        transaction.set_rollback(True)
+    return result
 
 
 @transaction.atomic

@@ -57,7 +57,7 @@ class PostMortemForm(forms.ModelForm):
         return [(title, fields) for title, fields in found if fields]
 
 
-class ActionItemForm(forms.ModelForm[ActionItem]):
+class ActionItemForm(forms.ModelForm):
     class Meta:
         model = ActionItem
         fields = ("action", "type", "owner", "priority", "due_on", "status", "evidence")

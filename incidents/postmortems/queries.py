@@ -156,7 +156,7 @@ def report_context(
 
     `promises` are all duties of the matrix as {audience, message, due_at, met_at, outcome, approved_by,
     recipients, accepted, reason}; `updates` what the public was told as {at, status, text, holding}. Both
-    come from the edge, because communications are another subject. `made_at` and `made_by` are those of this copy.
+    come from the edge, because communications are another subject. `made_at` and `made_by` are this copy's.
     """
     incident = postmortem.incident
     rows = list(in_force(incident))

@@ -1,0 +1,201 @@
+"""Write an update, look at exactly what would leave, send it; approve drafts; waive and settle duties."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.db.models import Max
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from incidents import workflow
+from incidents.comms import actions
+from incidents.comms.forms import SendBackForm, SettleForm, UpdateForm, WaiveForm
+from incidents.comms.models import CommsDuty, Message
+from incidents.lifecycle.models import Incident
+from incidents.workflow import Update
+from irportal import prose
+from irportal.refused import Refused
+
+UPDATE = "incidents/comms/update.html"
+CHANGE = "incidents/lifecycle/change.html"
+draft = permission_required("incidents.draft_message", raise_exception=True)
+publish = permission_required("incidents.publish_message", raise_exception=True)
+
+
+def _incident(ref: str) -> Incident:
+    rows = Incident.objects.select_related("type", "policy_version__profile")
+    return get_object_or_404(rows.prefetch_related("policy_version__severities"), ref=ref)
+
+
+def _newest(incident: Incident) -> int:
+    return incident.timeline.aggregate(newest=Max("pk"))["newest"] or 0
+
+
+def _form(request: HttpRequest, incident: Incident) -> UpdateForm:
+    now = timezone.now()
+    latest = actions.latest_promise(incident, now)
+    initial = {
+        "status": request.GET.get("status", incident.status),
+        "at": now,
+        "next_update_by": latest,
+        "seen": _newest(incident),
+    }
+    return UpdateForm(request.POST or None, incident=incident, latest=latest, initial=initial)
+
+
+def _change(form: UpdateForm) -> Update:
+    names = ("status", "at", "reason", "customer_text", "internal_text")
+    return Update(**{name: form.cleaned_data[name] for name in names}, next_update_by=_promised(form))
+
+
+def _promised(form: UpdateForm) -> Any:
+    """What the author promises; the latest possible time, as first offered, promises nothing of its own."""
+    return form.cleaned_data.get("next_update_by") if "next_update_by" in form.changed_data else None
+
+
+def _fingerprint(change: Update) -> str:
+    """Binds the button that sends to what the person previewed."""
+    return actions.content_hash(
+        f"{change.customer_text}\0{change.internal_text}",
+        audience=change.reason,
+        public_status=change.status,
+        next_update_by=change.next_update_by,
+    )
+
+
+def _page(request: HttpRequest, incident: Incident, form: UpdateForm, **more: Any) -> HttpResponse:
+    context = {"incident": incident, "form": form, **more}
+    return render(request, UPDATE, context, status=400 if form.errors else 200)
+
+
+@require_GET
+@draft
+def write(request: HttpRequest, ref: str) -> HttpResponse:
+    incident = _incident(ref)
+    return _page(request, incident, _form(request, incident))
+
+
+@require_POST
+@draft
+def preview(request: HttpRequest, ref: str) -> HttpResponse:
+    """The exact mail, page and number of readers; nothing is kept."""
+    incident = _incident(ref)
+    return _preview(request, incident, _form(request, incident))
+
+
+def _preview(request: HttpRequest, incident: Incident, form: UpdateForm, notice: str = "") -> HttpResponse:
+    if not form.is_valid():
+        return _page(request, incident, form)
+    change = _change(form)
+    try:
+        shown = workflow.preview(incident, change, by=request.user, seen=form.cleaned_data["seen"])
+    except Refused as refusal:
+        form.refuse(refusal)
+        form.see(_newest(incident))
+        return _page(request, incident, form)
+    html = prose.render(change.customer_text)
+    return _page(request, incident, form, preview=shown, previewed=_fingerprint(change), notice=notice, page_html=html)
+
+
+@require_POST
+@publish
+def send(request: HttpRequest, ref: str) -> HttpResponse:
+    return _do(request, _incident(ref), send_now=True)
+
+
+@require_POST
+@draft
+def keep_draft(request: HttpRequest, ref: str) -> HttpResponse:
+    """Change the state now; the text to customers waits for somebody who may publish."""
+    return _do(request, _incident(ref), send_now=False)
+
+
+def _do(request: HttpRequest, incident: Incident, *, send_now: bool) -> HttpResponse:
+    form = _form(request, incident)
+    if not form.is_valid():
+        return _page(request, incident, form)
+    change = _change(form)
+    if send_now and request.POST.get("previewed") != _fingerprint(change):
+        return _preview(request, incident, form, notice="This is not what you looked at before; here is what would leave now.")
+    try:
+        workflow.update(incident, change, by=request.user, send=send_now, seen=form.cleaned_data["seen"])
+    except Refused as refusal:
+        form.refuse(refusal)
+        form.see(_newest(incident))
+        return _page(request, incident, form)
+    messages.success(request, _said(change, send_now=send_now))
+    return redirect(incident)
+
+
+def _said(change: Update, *, send_now: bool) -> str:
+    if change.customer_text and not send_now:
+        return "Saved. The text for customers waits for approval."
+    return "Sent. The page shows it now; the mails are leaving." if change.customer_text else "Saved."
+
+
+@require_POST
+@publish
+def approve(request: HttpRequest, ref: str, pk: int) -> HttpResponse:
+    message = get_object_or_404(Message, pk=pk, incident__ref=ref)
+    workflow.send_draft(message, by=request.user, content_hash=request.POST.get("content_hash", ""))
+    messages.success(request, "Sent. The page shows it now; the mails are leaving.")
+    return redirect(message.incident)
+
+
+@require_http_methods(["GET", "POST"])
+@publish
+def send_back(request: HttpRequest, ref: str, pk: int) -> HttpResponse:
+    message = get_object_or_404(Message.objects.select_related("incident", "author"), pk=pk, incident__ref=ref)
+    form = SendBackForm(request.POST or None)
+    if form.is_valid():
+        try:
+            actions.send_back(message, reason=form.cleaned_data["reason"], by=request.user)
+        except Refused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            return redirect(message.incident)
+    return _small(request, message.incident, form, f"Send back to {message.author}", "Send back", message.text)
+
+
+def _small(
+    request: HttpRequest, incident: Incident, form: Any, title: str, button: str, before: str = ""
+) -> HttpResponse:
+    context = {"incident": incident, "form": form, "title": title, "button": button, "before": before}
+    return render(request, CHANGE, context, status=400 if form.errors else 200)
+
+
+def _duty(ref: str, pk: int) -> CommsDuty:
+    return get_object_or_404(CommsDuty.objects.select_related("incident"), pk=pk, incident__ref=ref)
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required("incidents.waive_duty", raise_exception=True)
+def waive(request: HttpRequest, ref: str, pk: int) -> HttpResponse:
+    duty = _duty(ref, pk)
+    form = WaiveForm(request.POST or None)
+    if form.is_valid():
+        try:
+            actions.waive(duty, reason=form.cleaned_data["reason"], by=request.user)
+        except Refused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            return redirect(duty.incident)
+    return _small(request, duty.incident, form, "Waive a promise", "Waive it", str(duty))
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required("incidents.waive_duty", raise_exception=True)
+def settle(request: HttpRequest, ref: str, pk: int) -> HttpResponse:
+    duty = _duty(ref, pk)
+    form = SettleForm(request.POST or None)
+    if form.is_valid():
+        try:
+            actions.settle(duty, text=form.cleaned_data["text"], by=request.user)
+        except Refused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            return redirect(duty.incident)
+    return _small(request, duty.incident, form, "Record what was done", "Record it", str(duty))
