@@ -70,6 +70,8 @@ def set_next_update(ref: str, next_update_by: datetime | None, by: User | None) 
     notice = Notice.objects.open().select_for_update().filter(ref=ref).first()
     if notice is None:
         raise Refused(f"{ref} is not open on the public page, so it cannot promise an update.")
+    if notice.next_update_by == next_update_by:
+        return
     was, notice.next_update_by = notice.next_update_by, next_update_by
     notice.save(update_fields=["next_update_by"])
     ledger.append("notice.next_update_set", subject=ref, by=by, was=was, now=next_update_by)

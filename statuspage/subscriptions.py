@@ -1,4 +1,4 @@
-"""What a subscriber can do: leave with one click."""
+"""What a reader can do: leave with one click."""
 
 from django.core import signing
 from django.db import transaction
@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
+from irportal.outbox.models import Suppression
 from statuspage.models import Subscriber
 
 SALT = "statuspage.subscriber"
@@ -18,21 +19,29 @@ def token_for(subscriber: Subscriber) -> str:
 
 @transaction.atomic
 def leave(token: str) -> bool:
-    """End the subscription the token names and tell this reader nothing more. True when it lived until now.
+    """Tell the reader whom the token names nothing more. True when this call ended it.
 
-    Idempotent; an unknown token changes nothing. The record names the subscriber by number, never by address.
+    A token names a subscriber by code, or a reader of another part by its outbox key (`customer:17`).
+    Idempotent; an unknown token changes nothing. The record names readers by key, never by address.
     """
     try:
-        code = signing.Signer(salt=SALT).unsign(token)
+        name = signing.Signer(salt=SALT).unsign(token)
     except signing.BadSignature:
         return False
     ledger.turn()
+    key = name if ":" in name else _end_subscription(name)
+    if not key or Suppression.objects.filter(target=key).exists():
+        return False
+    outbox.suppress(key, reason="unsubscribed")
+    ledger.append(f"{key.partition(':')[0]}.left", subject=key, by=None)
+    return True
+
+
+def _end_subscription(code: str) -> str:
+    """The reader key of the subscription that ends here; empty when none of this code is living."""
     subscriber = Subscriber.objects.select_for_update().filter(code=code, left_at=None).first()
     if subscriber is None:
-        return False
+        return ""
     subscriber.left_at = timezone.now()
     subscriber.save(update_fields=["left_at"])
-    key = f"subscriber:{subscriber.pk}"
-    outbox.suppress(key, reason="unsubscribed")
-    ledger.append("subscriber.left", subject=key, by=None)
-    return True
+    return f"subscriber:{subscriber.pk}"

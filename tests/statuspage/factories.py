@@ -1,0 +1,48 @@
+"""Public facts to test with; name only what the test is about."""
+
+import itertools
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from statuspage import publish as public
+from statuspage.models import Component, ComponentGroup, NoticeUpdate, Subscriber
+
+_numbers = itertools.count(1)
+
+
+def component(name: str = "Agent API", group: str = "") -> Component:
+    found = ComponentGroup.objects.get_or_create(name=group)[0] if group else None
+    return Component.objects.create(name=name, group=found, position=next(_numbers))
+
+
+def subscriber(email: str, *components: Component, **given: Any) -> Subscriber:
+    made = Subscriber.objects.create(email=email, **({"confirmed_at": timezone.now()} | given))
+    made.components.set(components)
+    return made
+
+
+def publish(status: str = "investigating", *affected: tuple[Component, str], **given: Any) -> NoticeUpdate:
+    """An update of INC-42, Agent API unavailable, which began half an hour ago; said now."""
+    now = timezone.now()
+    facts: dict[str, Any] = {
+        "title": "Agent API unavailable",
+        "status": status,
+        "impact": "critical",
+        "body": "Every request fails.",
+        "affected": list(affected),
+        "started_at": now - timedelta(minutes=30),
+        "said_at": now,
+        "next_update_by": None,
+        "by": None,
+    }
+    return public.publish(given.pop("ref", "INC-42"), **(facts | given))
+
+
+def past_incident(ref: str, *, started_at: datetime, minutes: int = 34, **given: Any) -> NoticeUpdate:
+    """An incident that was resolved `minutes` after it started."""
+    said_at = started_at + timedelta(minutes=minutes)
+    return publish(
+        "resolved", ref=ref, started_at=started_at, said_at=said_at, **({"impact": "minor"} | given)
+    )
