@@ -11,7 +11,7 @@ class Refused(Exception):
 
 
 class RefusedMiddleware:
-    """Answer 409 with the sentence where no form caught the refusal."""
+    """Answer 409 with the sentence where no form caught the refusal; htmx shows it on top of the page."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -22,4 +22,8 @@ class RefusedMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not isinstance(exception, Refused):
             return None
-        return render(request, "refused.html", {"reason": str(exception)}, status=409)
+        if "HX-Request" not in request.headers:
+            return render(request, "refused.html", {"reason": str(exception)}, status=409)
+        part = render(request, "refused.html#said", {"reason": str(exception)}, status=409)
+        part["HX-Retarget"], part["HX-Reswap"] = "#said", "innerHTML show:top"
+        return part

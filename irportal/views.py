@@ -18,7 +18,7 @@ from irportal.outbox.models import Pulse
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 while the engine runs and nothing due waits longer than two minutes; 503 with the reason otherwise."""
+    """200 while the engine runs and nothing due waits longer than two minutes; else 503 with the reason."""
     health = Pulse.objects.health(timezone.now())
     return JsonResponse(health, status=200 if health["ok"] else 503)
 
@@ -43,7 +43,7 @@ def ago(past: timedelta) -> str:
 
 
 def _came_from(request: HttpRequest) -> str:
-    """The page of ours the person came from, or the front of the portal: a refusal never links to a stranger's site."""
+    """The page of ours the person came from, or the portal's front; a refusal never links to a stranger."""
     referer = request.headers.get("Referer", "")
     return referer if url_has_allowed_host_and_scheme(referer, {request.get_host()}) else "/portal/"
 
@@ -54,7 +54,7 @@ def _came_from(request: HttpRequest) -> str:
 def pulse(request: HttpRequest) -> HttpResponse:
     """The header's clock and pulse, asked for by open pages; nothing (204) once the person has signed out.
 
-    `was` says what the page shows now: the banner comes along only when that changed, so that it is read out once.
+    `was` says what the page shows now: the banner comes along only when that changed, so it is read out once.
     """
     if not request.user.is_authenticated:
         return HttpResponse(status=204)
