@@ -1,10 +1,16 @@
-"""The append-only record of every deed. Rows refuse UPDATE and DELETE on both databases (see the migration)."""
+"""The append-only record of every deed.
+
+Rows refuse UPDATE and DELETE on both databases (see the migration).
+"""
 
 from django.db import models
 
 
 class Entry(models.Model):
-    """One deed. `line` is the canonical JSON exactly as it was hashed; the other columns only help to find it."""
+    """One deed.
+
+    `line` is the canonical JSON exactly as it was hashed; the other columns only help to find it.
+    """
 
     n = models.BigIntegerField(primary_key=True, help_text="Gap-free, from 0")
     recorded_at = models.DateTimeField(db_index=True)
@@ -22,7 +28,10 @@ class Entry(models.Model):
 
 
 class Checkpoint(models.Model):
-    """The Merkle root over the first `size` entries. Handed out in every report, so that history cannot be rewritten."""
+    """The Merkle root over the first `size` entries.
+
+    Handed out in every report, so that history cannot be rewritten.
+    """
 
     size = models.BigIntegerField(primary_key=True)
     root = models.CharField(max_length=64)
