@@ -16,9 +16,7 @@ from irportal.refused import Refused
 @transaction.atomic
 def sync_roles() -> None:
     """Make the five groups hold exactly the permissions of `roles.ROLES`."""
-    ids = {
-        f"{p.content_type.app_label}.{p.codename}": p.pk for p in Permission.objects.select_related("content_type")
-    }
+    ids = {f"{p.content_type.app_label}.{p.codename}": p.pk for p in Permission.objects.select_related("content_type")}
     for role, wanted in ROLES.items():
         group, _ = Group.objects.get_or_create(name=role)
         group.permissions.set(ids[name] for name in wanted)
@@ -28,8 +26,8 @@ def sync_roles() -> None:
 def give_access(email: str, *, role: str, name: str = "", password: str | None = None, by: User | None = None) -> User:
     """Create the person, or renew a known one, and put them into one role.
 
-    Without a password nobody can sign in until one is chosen through `sign_in_link`. Raises Refused on an unknown
-    role and ValidationError on a bad address.
+    Without a password nobody can sign in until one is chosen through `sign_in_link`. Raises Refused on an
+    unknown role and ValidationError on a bad address.
     """
     if role not in ROLES:
         raise Refused(f"{role} is not a role. Roles are {', '.join(ROLES)}.")
@@ -47,6 +45,9 @@ def give_access(email: str, *, role: str, name: str = "", password: str | None =
 
 
 def sign_in_link(user: User) -> str:
-    """An absolute address that works once, within PASSWORD_RESET_TIMEOUT: choose a password and be signed in."""
+    """An absolute address that works once: choose a password and be signed in.
+
+    It ends after PASSWORD_RESET_TIMEOUT seconds.
+    """
     key = f"{user_pk_to_url_str(user)}-{default_token_generator.make_token(user)}"
     return settings.PUBLIC_BASE_URL + reverse("account_reset_password_from_key", args=key.split("-", 1))

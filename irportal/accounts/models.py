@@ -43,7 +43,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(
-                Lower("email"), name="user_email_once", violation_error_message="Somebody has this e-mail address already."
+                Lower("email"),
+                name="user_email_once",
+                violation_error_message="Somebody has this e-mail address already.",
             )
         ]
 

@@ -24,5 +24,5 @@ class Command(BaseCommand):
             raise CommandError(str(refusal)) from None
         except ValidationError as problem:
             raise CommandError(" ".join(problem.messages)) from None
-        self.stdout.write(f"{user.name} is {options['role']}. Sign in once, choosing a password, at
-{actions.sign_in_link(user)}")
+        self.stdout.write(f"{user.name} is {options['role']}. Sign in once, choosing a password, at")
+        self.stdout.write(actions.sign_in_link(user))
