@@ -3,6 +3,7 @@
 import hashlib
 from datetime import timedelta
 from typing import Any
+from unicodedata import category
 
 from django.db import transaction
 from django.utils import timezone
@@ -10,6 +11,7 @@ from django.utils import timezone
 from irportal.outbox.models import Announcement, Delivery, Suppression
 
 UPDATE_LIFE = timedelta(hours=24)
+NO_SIGNS = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's controls, half characters, line and paragraph separators
 
 
 def announce(
@@ -25,7 +27,9 @@ def announce(
     priority: int = 5,
     life: timedelta = UPDATE_LIFE,
 ) -> Announcement:
-    """Promise, in the caller's transaction, that `audience` will be told. A known `dedupe_key` is not announced twice.
+    """Promise, in the caller's transaction, that `audience` will be told.
+
+    A known `dedupe_key` is not announced twice.
 
     Line breaks in the subject become spaces: nothing a person typed reaches a mail header as a second line.
     """
@@ -37,7 +41,7 @@ def announce(
             "thread": thread,
             "audience": audience,
             "facts": facts,
-            "subject": " ".join(subject.split())[:300],
+            "subject": _one_line(subject)[:300],
             "text": text,
             "html": html,
             "priority": priority,
@@ -46,6 +50,11 @@ def announce(
         },
     )
     return announcement
+
+
+def _one_line(typed: str) -> str:
+    """Without control characters, line ends and doubled spaces."""
+    return " ".join("".join(" " if category(sign) in NO_SIGNS else sign for sign in typed).split())
 
 
 def delivery_key(announcement: Announcement, channel: str, address: str) -> str:

@@ -1,4 +1,7 @@
-"""Who an announcement goes to. Parts above register a function per audience; the outbox knows only its name."""
+"""Who an announcement goes to.
+
+Parts above register a function per audience; the outbox knows only its name.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -7,8 +10,9 @@ from typing import Any, NamedTuple
 class Reader(NamedTuple):
     """One reader of one announcement.
 
-    `key` names the reader across announcements (`subscriber:17`): it is the order lane and what a suppression names.
-    `unsubscribe_url` is absolute, or empty for staff. `why` is the sentence that tells the reader why they get this.
+    `key` names the reader across announcements (`subscriber:17`): it is the order lane and what a suppression
+    names. `unsubscribe_url` is absolute, or empty for staff. `why` is the sentence that tells the reader why
+    they get this.
     """
 
     key: str
@@ -32,3 +36,11 @@ def resolve(name: str, facts: dict[str, Any]) -> list[Reader]:
     for reader in _resolvers[name](facts):
         readers.setdefault(reader.address.lower(), reader)
     return list(readers.values())
+
+
+def addresses(facts: dict[str, Any]) -> list[Reader]:
+    """The audience of mails that already know their addresses (`mailer`)."""
+    return [Reader(key=f"address:{address}"[:60], address=address) for address in facts["addresses"]]
+
+
+register("addresses", addresses)

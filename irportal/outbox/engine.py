@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -36,14 +38,17 @@ _turns: list[Callable[[datetime], None]] = []
 
 
 def on_turn(function: Callable[[datetime], None]) -> Callable[[datetime], None]:
-    """Have `function(now)` called once in every turn of the engine. It must be safe to call at any time, by many."""
+    """Have `function(now)` called once in every turn of the engine.
+
+    It must be safe to call at any time, by many.
+    """
     if function not in _turns:
         _turns.append(function)
     return function
 
 
 def run_once() -> None:
-    """One turn: duties, fan-out, pulse, deliveries, pulse, checkpoint."""
+    """One turn: duties, fan-out, deliveries (with a pulse before each claim), pulse, checkpoint."""
     for function in (*_turns, _fan_out_pending):
         try:
             function(timezone.now())
@@ -52,7 +57,6 @@ def run_once() -> None:
             log.exception("the database did not answer %s", function.__name__)
         except Exception:
             log.exception("%s failed; the turn goes on", function.__name__)
-    _beat()
     send_due()
     _beat()
     _checkpoint()
@@ -60,7 +64,8 @@ def run_once() -> None:
 
 def _beat() -> None:
     Pulse.objects.update_or_create(
-        name="engine", defaults={"beat_at": timezone.now(), "host": socket.gethostname()[:80], "pid": os.getpid()}
+        name="engine",
+        defaults={"beat_at": timezone.now(), "host": socket.gethostname()[:80], "pid": os.getpid()},
     )
 
 
@@ -74,7 +79,7 @@ def _checkpoint() -> None:
 
 
 def _fan_out_pending(now: datetime) -> None:
-    """Turn each new announcement into deliveries, one transaction each, so that a bad one holds up no other."""
+    """Turn new announcements into deliveries, one transaction each: a bad one holds up no other."""
     for pk in Announcement.objects.filter(fanned_out_at=None).values_list("pk", flat=True):
         try:
             fan_out(pk)
@@ -84,35 +89,54 @@ def _fan_out_pending(now: datetime) -> None:
 
 @transaction.atomic
 def fan_out(pk: int) -> int:
-    """Write the deliveries of one announcement to exactly its audience now; return how many there are."""
+    """Write the deliveries of one announcement to exactly its audience now; return how many there are.
+
+    Who has left is written down as suppressed; what is not one e-mail address stops nobody else.
+    """
     found = Announcement.objects.select_for_update().filter(pk=pk, fanned_out_at=None).first()
     if found is None:
         return 0
-    rows = [
-        Delivery(
-            announcement=found,
-            key=actions.delivery_key(found, "smtp", reader.address),
-            lane=f"{found.thread}:{reader.key}",
-            reader=reader.key,
-            address=reader.address,
-            unsubscribe_url=reader.unsubscribe_url,
-            why=reader.why,
-            priority=found.priority,
-            due_at=found.made_at,
-            expires_at=found.expires_at,
-        )
-        for reader in audiences.resolve(found.audience, found.facts)
-    ]
+    readers = [reader for reader in audiences.resolve(found.audience, found.facts) if _can_be_mailed(reader)]
+    names = {name for reader in readers for name in (reader.key, reader.address)}
+    left = set(Suppression.objects.filter(target__in=names).values_list("target", flat=True))
+    rows = [_delivery(found, reader, left) for reader in readers]
     Delivery.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
     found.fanned_out_at = timezone.now()
     found.save(update_fields=["fanned_out_at"])
     return len(rows)
 
 
+def _delivery(announcement: Announcement, reader: audiences.Reader, left: set[str]) -> Delivery:
+    gone = reader.key in left or reader.address in left
+    return Delivery(
+        announcement=announcement,
+        key=actions.delivery_key(announcement, "smtp", reader.address),
+        lane=f"{announcement.thread}:{reader.key}",
+        reader=reader.key,
+        address=reader.address,
+        unsubscribe_url=reader.unsubscribe_url,
+        why=reader.why,
+        priority=announcement.priority,
+        state=Delivery.State.SUPPRESSED if gone else Delivery.State.PENDING,
+        due_at=announcement.made_at,
+        expires_at=announcement.expires_at,
+    )
+
+
+def _can_be_mailed(reader: audiences.Reader) -> bool:
+    try:
+        validate_email(reader.address)
+    except ValidationError:
+        log.error("%s has an address no mail can be sent to", reader.key)
+        return False
+    return True
+
+
 def send_due(seconds: float = TURN_SECONDS) -> int:
-    """Claim and send until nothing is due, the transport breaks or the time is up; return how many were accepted."""
+    """Claim and send until nothing is due, the transport breaks or time is up; return how many were accepted."""
     stop, sent = time.monotonic() + seconds, 0
     while time.monotonic() < stop:
+        _beat()
         channel, _ = Channel.objects.get_or_create(name="smtp")
         now = timezone.now()
         if channel.open_until and channel.open_until > now:
@@ -132,7 +156,10 @@ def send_due(seconds: float = TURN_SECONDS) -> int:
 
 
 def _send_claimed(claimed: list[Delivery], lease_until: datetime) -> int:
-    """Send a claim over one connection, committing each by itself. Raises Outcome when the transport breaks."""
+    """Send a claim over one connection, committing each by itself.
+
+    Raises Outcome when the transport breaks.
+    """
     sent, left = 0, list(claimed)
     try:
         with smtp.Connection() as relay:
@@ -150,7 +177,10 @@ def _hand_back(left: list[Delivery]) -> None:
 
 
 def _send_one(relay: smtp.Connection, delivery: Delivery) -> int:
-    """Try one delivery and commit what came of it. Returns 1 if the relay took it. Raises Outcome for the transport."""
+    """Try one delivery and commit what came of it.
+
+    Returns 1 if the relay took it. Raises Outcome for the transport.
+    """
     attempt = _start(delivery)
     if attempt is None:
         return 0
@@ -177,7 +207,10 @@ def _send_one(relay: smtp.Connection, delivery: Delivery) -> int:
 
 @transaction.atomic
 def _start(delivery: Delivery) -> Attempt | None:
-    """Write the attempt before the network is touched, or settle the delivery without trying. None: do not send."""
+    """Write the attempt before the network is touched, or settle the delivery without trying.
+
+    None: do not send.
+    """
     now = timezone.now()
     row = Delivery.objects.waiting().select_for_update().filter(pk=delivery.pk, attempts=delivery.attempts).first()
     if row is None:

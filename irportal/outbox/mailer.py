@@ -1,14 +1,13 @@
-"""Django's mail backend: every mail a library sends (password reset) becomes outbox rows, so no request waits for SMTP."""
+"""Django's mail backend: mail a library sends (password reset) becomes rows, so no request waits for SMTP."""
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
 
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 
-from irportal.outbox import actions, audiences
+from irportal.outbox import actions
 
 
 class OutboxBackend(BaseEmailBackend):
@@ -17,9 +16,14 @@ class OutboxBackend(BaseEmailBackend):
     @transaction.atomic
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         for message in email_messages:
-            html = next(
-                (str(a.content) for a in getattr(message, "alternatives", []) if a.mimetype == "text/html"), ""
-            ) if isinstance(message, EmailMultiAlternatives) else ""
+            html = (
+                next(
+                    (str(a.content) for a in getattr(message, "alternatives", []) if a.mimetype == "text/html"),
+                    "",
+                )
+                if isinstance(message, EmailMultiAlternatives)
+                else ""
+            )
             name = uuid.uuid4().hex
             actions.announce(
                 f"mail:{name}",
@@ -33,11 +37,3 @@ class OutboxBackend(BaseEmailBackend):
                 priority=3,
             )
         return len(email_messages)
-
-
-def addresses(facts: dict[str, Any]) -> list[audiences.Reader]:
-    """The audience of mails that already know their addresses."""
-    return [audiences.Reader(key=f"address:{address}"[:60], address=address) for address in facts["addresses"]]
-
-
-audiences.register("addresses", addresses)

@@ -1,7 +1,8 @@
 """Everything that must go out. Rows carry the promises; workers come and go.
 
-An Announcement says what happened and to which audience; a Delivery is one message to one address; an Attempt is the
-proof of one try. A Suppression stops a reader in the claim. Channel is the circuit breaker, Pulse the heartbeat.
+An Announcement says what happened and to which audience; a Delivery is one message to one address; an Attempt
+is the proof of one try. A Suppression stops a reader in the claim. Channel is the circuit breaker, Pulse the
+heartbeat.
 """
 
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ from typing import Any
 
 from django.core.validators import EmailValidator
 from django.db import connection, models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 LEASE = timedelta(seconds=90)
 PULSE_LIMIT = timedelta(seconds=30)
@@ -46,14 +47,14 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def claim(self, now: datetime, *, limit: int = 20) -> list["Delivery"]:
         """Lease up to `limit` due deliveries to the caller for LEASE and return them, oldest promise first.
 
-        A delivery whose worker died falls due again when its lease ends. Earlier word to the same reader goes first;
-        a lease further ahead than LEASE means the clock jumped back, and counts as ended. A suppressed reader is
-        never claimed.
+        A delivery whose worker died falls due again when its lease ends. Earlier word to the same reader goes
+        first; a lease further ahead than LEASE means the clock jumped back, and counts as ended. A suppressed
+        reader is never claimed.
         """
         skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
         ended = now + LEASE
         sql = f"""
-            UPDATE outbox_delivery SET lease_until = %s, attempts = attempts + 1 WHERE id IN (
+            WITH due AS MATERIALIZED (
                 SELECT q.id FROM outbox_delivery q
                 WHERE q.state = 'pending' AND q.due_at <= %s
                 AND (q.lease_until IS NULL OR q.lease_until < %s OR q.lease_until > %s)
@@ -61,19 +62,29 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                                 WHERE e.lane = q.lane AND e.state = 'pending' AND e.id < q.id)
                 AND NOT EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target IN (q.reader, q.address))
                 ORDER BY q.priority, q.due_at, q.id LIMIT %s {skip})
-            RETURNING id"""  # noqa: S608  (no outside text enters it)
+            UPDATE outbox_delivery SET lease_until = %s, attempts = attempts + 1
+            WHERE id IN (SELECT id FROM due) RETURNING id"""  # noqa: S608  (no outside text enters it)
         at, until = (connection.ops.adapt_datetimefield_value(value) for value in (now, ended))
         with connection.cursor() as cursor:
-            cursor.execute(sql, [until, at, at, until, limit])
+            cursor.execute(sql, [at, at, until, limit, until])
             ids = [row[0] for row in cursor.fetchall()]
         return list(self.filter(pk__in=ids).select_related("announcement").order_by("priority", "due_at", "id"))
 
     def waiting(self) -> "DeliveryQuerySet":
         return self.filter(state=Delivery.State.PENDING)
 
+    def sendable(self, now: datetime) -> "DeliveryQuerySet":
+        """What should be on its way: due, not suppressed, not behind an earlier word to the same reader."""
+        stopped = Suppression.objects.filter(target__in=[OuterRef("reader"), OuterRef("address")])
+        earlier = self.waiting().filter(lane=OuterRef("lane"), pk__lt=OuterRef("pk"))
+        return self.waiting().filter(~Exists(stopped), ~Exists(earlier), due_at__lte=now)
+
 
 class Delivery(models.Model):
-    """One message to one address. `attempts` counts claims and fences late writers; `failures` is what 1.5 blames."""
+    """One message to one address.
+
+    `attempts` counts claims and fences late writers; `failures` is what 1.5 blames.
+    """
 
     class State(models.TextChoices):
         PENDING = "pending"
@@ -160,7 +171,7 @@ class Suppression(models.Model):
 
 
 class Channel(models.Model):
-    """One row per transport: while it is open (broken) nothing is claimed for it, and no message is blamed."""
+    """One row per transport: while it is open (broken) nothing is claimed, and no message is blamed."""
 
     name = models.CharField(primary_key=True, max_length=20)
     open_until = models.DateTimeField(null=True)
@@ -178,14 +189,9 @@ class PulseQuerySet(models.QuerySet["Pulse"]):
         return {"beat_at": beat, "alive": bool(beat and now - beat <= PULSE_LIMIT)}
 
     def health(self, now: datetime) -> dict[str, Any]:
-        """The answer of /healthz: `ok`, and in seconds the age of the pulse and of the oldest delivery that is due."""
+        """The answer of /healthz: `ok`, and in seconds the age of the pulse and of the oldest due delivery."""
         beat = self.seen(now)["beat_at"]
-        oldest = (
-            Delivery.objects.waiting()
-            .filter(due_at__lte=now)
-            .exclude(Q(reader__in=Suppression.objects.values("target")) | Q(address__in=Suppression.objects.values("target")))
-            .aggregate(oldest=models.Min("due_at"))["oldest"]
-        )
+        oldest = Delivery.objects.sendable(now).aggregate(oldest=models.Min("due_at"))["oldest"]
         unfanned = Announcement.objects.filter(fanned_out_at=None).aggregate(oldest=models.Min("made_at"))["oldest"]
         pulse_age = None if beat is None else (now - beat).total_seconds()
         waits = [(now - at).total_seconds() for at in (oldest, unfanned) if at]

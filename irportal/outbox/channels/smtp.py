@@ -1,12 +1,15 @@
 """SMTP. Builds one delivery's bytes, the same on every try, and hands them to the relay."""
 
-import email.policy
+import re
 import smtplib
 import ssl
+from contextlib import suppress
 from datetime import UTC
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from types import TracebackType
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
@@ -17,20 +20,41 @@ from irportal.outbox.models import Attempt, Delivery
 CONNECT_SECONDS, COMMAND_SECONDS = 10, 30
 
 
+class Wire(EmailPolicy):
+    """How our mails are written: seven bits, and addresses in angle brackets never folded.
+
+    The library would fold a long one into encoded words, which no reader takes for an address: one-click
+    unsubscribe and threading would be lost.
+    """
+
+    WHOLE = frozenset({"message-id", "in-reply-to", "references", "list-unsubscribe"})
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        if name.lower() in self.WHOLE:
+            return f"{name}: {value}\r\n".encode("ascii")
+        return super().fold_binary(name, value)
+
+
+WIRE = Wire(linesep="\r\n", cte_type="7bit")
+
+
 def message_id(delivery: Delivery) -> str:
     """`<inc-42.subscriber-17.<key16>@domain>`: stable over every retry."""
-    name = f"{delivery.lane}.{delivery.key[:16]}".lower().replace(":", ".")
+    name = re.sub(r"[^a-z0-9-]+", ".", f"{delivery.lane}.{delivery.key[:16]}".lower())
     return f"<{name}@{settings.MAIL_DOMAIN}>"
 
 
 def build(delivery: Delivery) -> bytes:
-    """The whole message as it goes over the wire. A pure function of stored rows: a retry sends the same bytes."""
+    """The whole message as it goes over the wire.
+
+    A pure function of stored rows: a retry sends the same bytes.
+    """
     announcement = delivery.announcement
     own = {"{unsubscribe_url}": delivery.unsubscribe_url, "{why}": delivery.why}
     text, html = announcement.text, announcement.html
     for mark, value in own.items():
         text, html = text.replace(mark, value), html.replace(mark, escape(value))
-    message = EmailMessage(policy=email.policy.SMTP)
+    message = EmailMessage(policy=WIRE)
     message["From"] = settings.MAIL_FROM
     message["To"] = Address(addr_spec=delivery.address)
     message["Subject"] = announcement.subject
@@ -64,7 +88,10 @@ def _text(answer: bytes | str) -> str:
 
 
 class Connection:
-    """One connection to the relay of SMTP_URL, used for a whole claim. Raises Outcome for everything that fails."""
+    """One connection to the relay of SMTP_URL, used for a whole claim.
+
+    Raises Outcome for everything that fails.
+    """
 
     def __init__(self) -> None:
         url = urlsplit(settings.SMTP_URL)
@@ -74,7 +101,7 @@ class Connection:
 
     def __enter__(self) -> "Connection":
         try:
-            self.relay = smtplib.SMTP(self.host, self.port, timeout=CONNECT_SECONDS)
+            self.relay = smtplib.SMTP(self.host, self.port, settings.MAIL_DOMAIN, timeout=CONNECT_SECONDS)
             if self.relay.sock:
                 self.relay.sock.settimeout(COMMAND_SECONDS)
             if self.secure:
@@ -85,7 +112,9 @@ class Connection:
             raise Outcome(Attempt.Outcome.TRANSPORT, getattr(error, "smtp_code", None), str(error)) from error
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             self.relay.quit()
         except (OSError, smtplib.SMTPException):
@@ -97,10 +126,10 @@ class Connection:
         try:
             relay.ehlo_or_helo_if_needed()
             code, answer = relay.mail(settings.BOUNCE_ADDRESS)
-            if code == 250:
-                code, answer = relay.rcpt(delivery.address)
+            if code != 250:  # the same sender for every message: this is never about one of them
+                raise Outcome(Attempt.Outcome.TRANSPORT, code, _text(answer))
+            code, answer = relay.rcpt(delivery.address)
             if code not in (250, 251):
-                relay.rset()
                 raise self._refused(code, answer)
         except (OSError, smtplib.SMTPServerDisconnected) as error:
             raise Outcome(Attempt.Outcome.TRANSPORT, None, str(error)) from error
@@ -115,6 +144,9 @@ class Connection:
         return _text(answer)
 
     def _refused(self, code: int, answer: bytes | str) -> Outcome:
+        """Whom this answer blames; the relay is made ready for the next message."""
         if code in (421, 454):
             return Outcome(Attempt.Outcome.TRANSPORT, code, _text(answer))
+        with suppress(OSError):  # a line that breaks here is met, and blamed, by the next message
+            self.relay.rset()
         return Outcome(Attempt.Outcome.PERM if code >= 500 else Attempt.Outcome.TEMP, code, _text(answer))

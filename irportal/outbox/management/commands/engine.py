@@ -1,3 +1,4 @@
+import logging
 import signal
 import time
 from argparse import ArgumentParser
@@ -5,9 +6,11 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
 
 from irportal.outbox import engine
+
+log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -21,7 +24,10 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
         while self.going:
-            engine.run_once()
+            try:
+                engine.run_once()
+            except DatabaseError:
+                log.exception("the database does not answer; the engine tries again")
             close_old_connections()
             if options["once"]:
                 break
