@@ -61,7 +61,10 @@ def update(incident: Incident, change: Update, *, by: User, send: bool, seen: in
 def _tell(incident: Incident, change: Update, *, by: User, send: bool) -> Message | None:
     """Write what there is to write; return the message to customers if it left."""
     told = None
-    texts = {Message.Audience.CUSTOMERS: change.customer_text, Message.Audience.INTERNAL: change.internal_text}
+    texts = {
+        Message.Audience.CUSTOMERS: change.customer_text,
+        Message.Audience.INTERNAL: change.internal_text,
+    }
     for audience, text in texts.items():
         if not text:
             continue

@@ -45,9 +45,7 @@ def owed(incident: Incident) -> list[matrix.Duty]:
     """Everything the pinned matrix asks for at the incident's severity, given what is known of it now."""
     rules, facts = incident.policy_version.rules(), facts_of(incident)
     return [
-        duty
-        for audience in matrix.AUDIENCES
-        for duty in matrix.duties_for(rules, incident.severity, audience, facts)
+        duty for audience in matrix.AUDIENCES for duty in matrix.duties_for(rules, incident.severity, audience, facts)
     ]
 
 
@@ -107,7 +105,13 @@ def _create(
 
 
 def _end(
-    duty: CommsDuty, outcome: str, *, at: datetime, message: Message | None = None, by: User | None = None, reason: str = ""
+    duty: CommsDuty,
+    outcome: str,
+    *,
+    at: datetime,
+    message: Message | None = None,
+    by: User | None = None,
+    reason: str = "",
 ) -> None:
     duty.outcome, duty.ended_at, duty.message, duty.by, duty.reason = outcome, at, message, by, reason
     duty.save(update_fields=["outcome", "ended_at", "message", "by", "reason"])
@@ -140,9 +144,7 @@ def latest_promise(incident: Incident, at: datetime) -> datetime | None:
 
 
 @transaction.atomic
-def write(
-    incident: Incident, *, audience: str, text: str, by: User, next_update_by: datetime | None = None
-) -> Message:
+def write(incident: Incident, *, audience: str, text: str, by: User, next_update_by: datetime | None = None) -> Message:
     """Draft a message to one audience under the incident's status now. Nothing leaves yet."""
     incident = Incident.objects.locked(incident.pk)
     if not text.strip():
@@ -190,9 +192,7 @@ def send(message: Message, *, by: User, content_hash: str) -> Message:
     message.status, message.approved_by, message.sent_at = Message.Status.SENT, by, now
     message.save(update_fields=["status", "approved_by", "sent_at"])
     _leave(message)
-    ledger.append(
-        "message.sent", subject=incident.ref, by=by, audience=message.audience, sha256=message.content_hash
-    )
+    ledger.append("message.sent", subject=incident.ref, by=by, audience=message.audience, sha256=message.content_hash)
     return message
 
 
@@ -236,7 +236,11 @@ def _note_sent(message: Message) -> None:
         where = "Internal update"
     what = "holding message" if message.kind == Message.Kind.HOLDING else Incident.Status(message.public_status).label
     lifecycle.note(
-        incident, TimelineEntry.Kind.MESSAGE, f"{where}: {what}. {message.text}", by=message.approved_by, at=sent
+        incident,
+        TimelineEntry.Kind.MESSAGE,
+        f"{where}: {what}. {message.text}",
+        by=message.approved_by,
+        at=sent,
     )
 
 
@@ -417,7 +421,10 @@ def waive(duty: CommsDuty, *, reason: str, by: User) -> None:
     now = timezone.now()
     _end(duty, Outcome.WAIVED, at=now, by=by, reason=reason)
     lifecycle.note(
-        incident, TimelineEntry.Kind.MESSAGE, f"{duty.label} of {duty.due_at:%H:%M} UTC waived: {reason}", by=by
+        incident,
+        TimelineEntry.Kind.MESSAGE,
+        f"{duty.label} of {duty.due_at:%H:%M} UTC waived: {reason}",
+        by=by,
     )
     if incident.is_open and duty.every and duty.phase != Phase.CLOSING:
         _continue(duty, max(now, duty.due_at))
@@ -526,7 +533,9 @@ def holding_text(incident: Incident) -> str:
     names = ", ".join(
         incident.components.exclude(state=Component.State.OPERATIONAL).values_list("component__name", flat=True)
     )
-    return f"We are investigating a problem with {names or settings.ORGANISATION}. We will say more as soon as we know it."
+    return (
+        f"We are investigating a problem with {names or settings.ORGANISATION}. We will say more as soon as we know it."
+    )
 
 
 def _escalate(duty: CommsDuty, now: datetime) -> None:

@@ -64,7 +64,11 @@ def staff(facts: dict[str, Any]) -> list[Reader]:
     if facts.get("roles"):
         held = held.filter(role__in=facts["roles"])
     return [
-        Reader(key=f"user:{row.person_id}", address=row.person.email, why=f"You are {row.get_role_display().lower()}.")
+        Reader(
+            key=f"user:{row.person_id}",
+            address=row.person.email,
+            why=f"You are {row.get_role_display().lower()}.",
+        )
         for row in held
     ]
 

@@ -17,7 +17,12 @@ def first_due(amount: str, anchor: datetime) -> datetime:
 
 
 def next_due(
-    sent_at: datetime, every: str, *, daily_at: str = "", contained: bool = False, promised: datetime | None = None
+    sent_at: datetime,
+    every: str,
+    *,
+    daily_at: str = "",
+    contained: bool = False,
+    promised: datetime | None = None,
 ) -> datetime:
     """When the next update is due after one sent at `sent_at`.
 
@@ -51,7 +56,9 @@ def tightened(current_due: datetime, changed_at: datetime, amount: str) -> datet
     return min(current_due, due(amount, changed_at))
 
 
-def relaxed(anchor_at: datetime, amount: str, *, current_due: datetime, promised: bool, changed_at: datetime) -> datetime:
+def relaxed(
+    anchor_at: datetime, amount: str, *, current_due: datetime, promised: bool, changed_at: datetime
+) -> datetime:
     """After a downgrade: what is not yet due is counted again, but a time customers were told stays as told."""
     if promised or current_due <= changed_at:
         return current_due

@@ -77,7 +77,9 @@ class UpdateForm(SeenForm):
 
 class WaiveForm(forms.Form):
     reason = forms.CharField(
-        label="Why is this waived?", max_length=300, error_messages={"required": "Say why; an auditor will ask."}
+        label="Why is this waived?",
+        max_length=300,
+        error_messages={"required": "Say why; an auditor will ask."},
     )
 
 

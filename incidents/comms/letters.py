@@ -58,7 +58,11 @@ def elsewhere(at: datetime) -> list[tuple[str, str]]:
 def _affected(incident: Incident) -> list[dict[str, Any]]:
     rows = incident.components.select_related("component")
     return [
-        {"name": row.component.name, "state": row.get_state_display().lower(), "look": SHAPES[Component.State(row.state)]}
+        {
+            "name": row.component.name,
+            "state": row.get_state_display().lower(),
+            "look": SHAPES[Component.State(row.state)],
+        }
         for row in sorted(rows, key=lambda row: WORST.index(Component.State(row.state)))
     ]
 
@@ -98,7 +102,8 @@ def customer_letter(message: Message) -> Letter:
 def internal_letter(message: Message) -> Letter:
     """The mail internal readers get: who writes, what is known, what comes next."""
     return _letter(
-        "internal", {"incident": message.incident, "message": message, "body_html": prose.render(message.text)}
+        "internal",
+        {"incident": message.incident, "message": message, "body_html": prose.render(message.text)},
     )
 
 
@@ -122,6 +127,4 @@ def initial_fields(incident: Incident) -> list[tuple[str, str]]:
 
 def escalation_letter(duty: CommsDuty, *, holdings: int, next_due: datetime | None) -> Letter:
     """Tells comms lead and commander that a promise is broken, or that the last holding message has just left."""
-    return _letter(
-        "escalation", {"incident": duty.incident, "duty": duty, "holdings": holdings, "next_due": next_due}
-    )
+    return _letter("escalation", {"incident": duty.incident, "duty": duty, "holdings": holdings, "next_due": next_due})

@@ -10,7 +10,12 @@ from incidents.lifecycle.models import Incident
 from irportal.outbox.models import Delivery
 
 AHEAD, BACK = timedelta(minutes=40), timedelta(minutes=50)
-LANES = (("public", "Status page"), ("customers", "Customers"), ("internal", "Internal"), ("regulators", "Regulators"))
+LANES = (
+    ("public", "Status page"),
+    ("customers", "Customers"),
+    ("internal", "Internal"),
+    ("regulators", "Regulators"),
+)
 LEFT, RIGHT = 3.0, 97.0  # percent of the drawing's width kept free at both ends
 
 

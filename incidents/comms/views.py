@@ -119,7 +119,12 @@ def _do(request: HttpRequest, incident: Incident, *, send_now: bool) -> HttpResp
         return _page(request, incident, form)
     change = _change(form)
     if send_now and request.POST.get("previewed") != _fingerprint(change):
-        return _preview(request, incident, form, notice="This is not what you looked at before; here is what would leave now.")
+        return _preview(
+            request,
+            incident,
+            form,
+            notice="This is not what you looked at before; here is what would leave now.",
+        )
     try:
         workflow.update(incident, change, by=request.user, send=send_now, seen=form.cleaned_data["seen"])
     except Refused as refusal:

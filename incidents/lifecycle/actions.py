@@ -131,16 +131,21 @@ def open_incident(facts: Declaration, *, by: User) -> Incident:
 def _first_lines(incident: Incident, *, by: User) -> None:
     source = incident.get_detection_source_display()
     note(incident, Kind.DECLARED, "Impact began.", by=by, at=incident.started_at, marker=Marker.STARTED)
-    note(incident, Kind.DECLARED, f"Detected: {source}.", by=by, at=incident.detected_at, marker=Marker.DETECTED)
+    note(
+        incident,
+        Kind.DECLARED,
+        f"Detected: {source}.",
+        by=by,
+        at=incident.detected_at,
+        marker=Marker.DETECTED,
+    )
     text = f"Declared as {incident.severity_label}; channel {incident.channel_name} named."
     note(incident, Kind.DECLARED, text, by=by, at=incident.declared_at, marker=Marker.DECLARED)
 
 
 def _fill_roles(incident: Incident, commander: User, *, by: User) -> None:
     """The commander named, and for each other role the policy tells, the person of the contact list."""
-    wanted = set(
-        incident.policy_version.notify_rules.filter(rank=incident.severity).values_list("role", flat=True)
-    )
+    wanted = set(incident.policy_version.notify_rules.filter(rank=incident.severity).values_list("role", flat=True))
     if incident.ai_involved != Incident.Known.YES and incident.type.ai != "yes":
         wanted.discard(Role.AI_LEAD)
     if incident.type.family != IncidentType.Family.SECURITY:
@@ -151,9 +156,7 @@ def _fill_roles(incident: Incident, commander: User, *, by: User) -> None:
         if contact.role != Role.INCIDENT_COMMANDER and contact.person
     }
     RoleAssignment.objects.bulk_create(
-        RoleAssignment(
-            incident=incident, role=role, person=person, started_at=incident.declared_at, assigned_by=by
-        )
+        RoleAssignment(incident=incident, role=role, person=person, started_at=incident.declared_at, assigned_by=by)
         for role, person in people.items()
     )
 
@@ -178,16 +181,12 @@ def change_status(
     markers = {"identified": Marker.IDENTIFIED, "monitoring": Marker.RECOVERED, "resolved": Marker.RESOLVED}
     text = f"Status changed from {was} to {incident.get_status_display()}." + (f" Reason: {reason}" if reason else "")
     note(incident, Kind.STATUS, text, by=by, at=at, marker=markers.get(to, ""))
-    ledger.append(
-        "incident.status_changed", subject=incident.ref, by=by, was=was, now=to, said_at=at, reason=reason
-    )
+    ledger.append("incident.status_changed", subject=incident.ref, by=by, was=was, now=to, said_at=at, reason=reason)
     return incident
 
 
 @transaction.atomic
-def change_severity(
-    incident: Incident, *, rank: int, reason: str, by: User, seen: int | None = None
-) -> Incident:
+def change_severity(incident: Incident, *, rank: int, reason: str, by: User, seen: int | None = None) -> Incident:
     """Judge the incident anew. The caller re-derives the duties in the same transaction."""
     incident = Incident.objects.locked(incident.pk)
     check_seen(incident, seen)
@@ -197,11 +196,12 @@ def change_severity(
         raise Refused("The policy this incident was declared under has no such severity.")
     was, was_label, incident.severity = incident.severity, incident.severity_label, rank
     incident.save(update_fields=["severity"])
-    SeverityChange.objects.create(
-        incident=incident, was=was, now=rank, by=by, at=timezone.now(), reason=reason
-    )
+    SeverityChange.objects.create(incident=incident, was=was, now=rank, by=by, at=timezone.now(), reason=reason)
     note(
-        incident, Kind.SEVERITY, f"Severity changed from {was_label} to {incident.severity_label}. Reason: {reason}", by=by
+        incident,
+        Kind.SEVERITY,
+        f"Severity changed from {was_label} to {incident.severity_label}. Reason: {reason}",
+        by=by,
     )
     ledger.append("incident.severity_changed", subject=incident.ref, by=by, was=was, now=rank, reason=reason)
     return incident
@@ -300,7 +300,13 @@ def correct(entry: TimelineEntry, *, text: str, at: datetime, by: User) -> Timel
     )
     _move_instant(incident, entry.marker, at)
     ledger.append(
-        "timeline.corrected", subject=incident.ref, by=by, was=entry.text, text=text, was_at=entry.occurred_at, said_at=at
+        "timeline.corrected",
+        subject=incident.ref,
+        by=by,
+        was=entry.text,
+        text=text,
+        was_at=entry.occurred_at,
+        said_at=at,
     )
     return new
 

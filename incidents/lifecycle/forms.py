@@ -30,7 +30,7 @@ class UtcField(forms.DateTimeField):
         if isinstance(value, str) and len(value.strip()) == 5 and value.strip()[2] == ":":
             now = timezone.now().astimezone(UTC)
             try:
-                clock = datetime.strptime(value.strip(), "%H:%M").time()  # noqa: DTZ007
+                clock = datetime.strptime(value.strip(), "%H:%M").time()
             except ValueError:
                 raise forms.ValidationError(NOT_A_TIME, code="invalid") from None
             at = datetime.combine(now.date(), clock, tzinfo=UTC)
@@ -63,7 +63,10 @@ class ImpactFields(forms.Form):
             self.fields[f"component_{component.pk}"] = forms.ChoiceField(
                 label=component.name,
                 required=False,
-                choices=[UNTOUCHED, *(c for c in Component.State.choices if c[0] not in ("operational", "under_maintenance"))],
+                choices=[
+                    UNTOUCHED,
+                    *(c for c in Component.State.choices if c[0] not in ("operational", "under_maintenance")),
+                ],
             )
 
     def component_fields(self) -> list[forms.BoundField]:
@@ -80,7 +83,8 @@ class ImpactFields(forms.Form):
         gone = [key for key in self.data if key.startswith("component_") and key not in offered and self.data[key]]
         if gone:
             self.add_error(
-                None, "A component you marked was deleted meanwhile. Check the components below and send again."
+                None,
+                "A component you marked was deleted meanwhile. Check the components below and send again.",
             )
         return cleaned
 
@@ -109,7 +113,10 @@ class DeclareForm(ImpactFields):
         label="How bad is it? The worst line that fits decides.",
         coerce=int,
         widget=forms.RadioSelect,
-        error_messages={"required": "Choose a severity.", "invalid_choice": "That is not a severity of the policy in force."},
+        error_messages={
+            "required": "Choose a severity.",
+            "invalid_choice": "That is not a severity of the policy in force.",
+        },
     )
     impact = forms.CharField(
         label="What do customers notice?",
@@ -127,7 +134,10 @@ class DeclareForm(ImpactFields):
         error_messages={"required": "Somebody has to command; choose who."},
     )
     personal_data = forms.ChoiceField(
-        label="Is personal data involved?", choices=Incident.Known.choices, widget=forms.RadioSelect, initial="unknown"
+        label="Is personal data involved?",
+        choices=Incident.Known.choices,
+        widget=forms.RadioSelect,
+        initial="unknown",
     )
     ai_involved = forms.ChoiceField(
         label="Does an AI model or agent play a part?",
@@ -156,7 +166,9 @@ class DeclareForm(ImpactFields):
         if started and detected and detected < started:
             self.add_error("detected_at", "It cannot be noticed before it started; correct one of the two times.")
         if kind and kind.suggested_rank and "severity" not in cleaned and not self.data.get("severity"):
-            self.errors["severity"] = ErrorList([f"Choose a severity. {kind.name} suggests SEV{kind.suggested_rank}: {kind.why}"])
+            self.errors["severity"] = ErrorList(
+                [f"Choose a severity. {kind.name} suggests SEV{kind.suggested_rank}: {kind.why}"]
+            )
         return cleaned
 
 
@@ -173,7 +185,9 @@ class SeverityForm(SeenForm):
         error_messages={"invalid_choice": "That is not a severity of the policy this incident was declared under."},
     )
     reason = forms.CharField(
-        label="Why?", max_length=300, error_messages={"required": "Say why; an auditor will ask."},
+        label="Why?",
+        max_length=300,
+        error_messages={"required": "Say why; an auditor will ask."},
         help_text="For example the line of the definition that fits now.",
     )
 
@@ -186,36 +200,46 @@ class SeverityForm(SeenForm):
 class RoleForm(SeenForm):
     role = forms.ChoiceField(label="Role", choices=Role.choices)
     person = forms.ModelChoiceField(
-        label="Person", queryset=User.objects.filter(is_active=True).order_by("name"), empty_label="Choose a person"
+        label="Person",
+        queryset=User.objects.filter(is_active=True).order_by("name"),
+        empty_label="Choose a person",
     )
     reason = forms.CharField(label="Reason", max_length=200, required=False)
 
 
 class ImpactForm(SeenForm, ImpactFields):
     impact = forms.CharField(
-        label="What do customers notice?", max_length=2000, widget=forms.Textarea(attrs={"rows": 3}),
+        label="What do customers notice?",
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 3}),
         error_messages={"required": "Say what customers notice, or that they notice nothing."},
     )
     estimate = forms.CharField(
-        label="Expected to be over", max_length=120, required=False, help_text="For internal readers, for example: 15:30 UTC if the restart works."
+        label="Expected to be over",
+        max_length=120,
+        required=False,
+        help_text="For internal readers, for example: 15:30 UTC if the restart works.",
     )
     personal_data = forms.ChoiceField(
         label="Is personal data involved?", choices=Incident.Known.choices, widget=forms.RadioSelect
     )
     ai_involved = forms.ChoiceField(
-        label="Does an AI model or agent play a part?", choices=Incident.Known.choices, widget=forms.RadioSelect
+        label="Does an AI model or agent play a part?",
+        choices=Incident.Known.choices,
+        widget=forms.RadioSelect,
     )
 
 
 class NoteForm(forms.Form):
     at = UtcField(label="At, UTC")
-    text = forms.CharField(
-        label="What happened?", max_length=4000, error_messages={"required": "Write what happened."}
-    )
+    text = forms.CharField(label="What happened?", max_length=4000, error_messages={"required": "Write what happened."})
     marker = forms.ChoiceField(
         label="Marks",
         required=False,
-        choices=[("", "Nothing special"), (TimelineEntry.Marker.CONTAINED.value, "Contained: harm stops growing")],
+        choices=[
+            ("", "Nothing special"),
+            (TimelineEntry.Marker.CONTAINED.value, "Contained: harm stops growing"),
+        ],
     )
 
 

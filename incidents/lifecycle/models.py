@@ -139,7 +139,8 @@ class Incident(models.Model):
                 violation_error_message="An incident cannot be resolved before it started.",
             ),
             models.CheckConstraint(
-                condition=~Q(status="resolved") | Q(resolved_at__isnull=False), name="incident_resolved_has_instant"
+                condition=~Q(status="resolved") | Q(resolved_at__isnull=False),
+                name="incident_resolved_has_instant",
             ),
         ]
 
@@ -259,9 +260,7 @@ class TimelineEntry(models.Model):
     marker = models.CharField(max_length=12, choices=Marker, blank=True)
     text = models.TextField(max_length=4000)
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
-    corrects = models.OneToOneField(
-        "self", on_delete=models.PROTECT, null=True, related_name="corrected_by"
-    )
+    corrects = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="corrected_by")
 
     class Meta:
         app_label = "incidents"
@@ -308,9 +307,7 @@ class RoleAssignment(models.Model):
         app_label = "incidents"
         ordering = ["started_at", "id"]
         constraints = [
-            models.UniqueConstraint(
-                "incident", "role", condition=Q(ended_at=None), name="role_held_by_one"
-            ),
+            models.UniqueConstraint("incident", "role", condition=Q(ended_at=None), name="role_held_by_one"),
         ]
 
     def __str__(self) -> str:

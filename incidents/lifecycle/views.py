@@ -17,7 +17,14 @@ from incidents.comms.audiences import customers_of, reach
 from incidents.comms.letters import initial_fields
 from incidents.comms.models import Message
 from incidents.lifecycle import actions
-from incidents.lifecycle.forms import CorrectionForm, DeclareForm, ImpactForm, NoteForm, RoleForm, SeverityForm
+from incidents.lifecycle.forms import (
+    CorrectionForm,
+    DeclareForm,
+    ImpactForm,
+    NoteForm,
+    RoleForm,
+    SeverityForm,
+)
 from incidents.lifecycle.models import Incident, TimelineEntry
 from incidents.policy import matrix
 from incidents.policy.models import IncidentType, PolicyVersion
@@ -62,7 +69,11 @@ def declare(request: HttpRequest) -> HttpResponse:
         else:
             return redirect("portal:declared", incident.ref)
     rank = int(form["severity"].value() or 1) if str(form["severity"].value() or "1") in "1234" else 1
-    context = {"form": form, **outlook(policy, rank), "suggestion": suggestion(str(form["type"].value() or ""))}
+    context = {
+        "form": form,
+        **outlook(policy, rank),
+        "suggestion": suggestion(str(form["type"].value() or "")),
+    }
     context["already_open"] = Incident.objects.open().prefetch_related("policy_version__severities")
     return render(request, DECLARE, context, status=400 if form.errors else 200)
 
@@ -123,7 +134,11 @@ def outlook(policy: PolicyVersion | None, rank: int) -> dict[str, Any]:
 
 def starts(rules: matrix.Rules, rank: int) -> str:
     """One line on what a severity sets going: `Status page in 15 min, then every 30 min · customers …`."""
-    words = {"status_page": "status page", "status_update": "customers", "internal_update": "internal readers"}
+    words = {
+        "status_page": "status page",
+        "status_update": "customers",
+        "internal_update": "internal readers",
+    }
     found = []
     for audience in matrix.AUDIENCES:
         for duty in matrix.duties_for(rules, rank, audience, matrix.Facts(affected=True)):
@@ -197,7 +212,9 @@ def targets(incident: Incident) -> list[dict[str, Any]]:
         rows.append((name.capitalize(), getattr(incident, f"{name}_at"), limit))
         if name == "contained":
             rows.append(("Recovered", incident.recovered_at, None))
-    return [{"name": name, "at": at, "limit": limit, "met": bool(at and limit and at <= limit)} for name, at, limit in rows]
+    return [
+        {"name": name, "at": at, "limit": limit, "met": bool(at and limit and at <= limit)} for name, at, limit in rows
+    ]
 
 
 @require_GET
@@ -244,7 +261,14 @@ def severity(request: HttpRequest, ref: str) -> HttpResponse:
             form.see(_newest(found))
         else:
             return redirect(found)
-    return _show(request, found, form, "Change severity", "Change severity", **outlook(found.policy_version, found.severity))
+    return _show(
+        request,
+        found,
+        form,
+        "Change severity",
+        "Change severity",
+        **outlook(found.policy_version, found.severity),
+    )
 
 
 @require_http_methods(["GET", "POST"])

@@ -76,7 +76,13 @@ def load_profile(source: dict[str, Any]) -> PolicyVersion:
     for rank, audiences in source["matrix"].items():
         for audience, cell in audiences.items():
             _load_cell(version, rank, audience, cell)
-    ledger.append("policy.version_loaded", subject=f"policy:{profile.name}", by=None, number=version.number, sha256=digest)
+    ledger.append(
+        "policy.version_loaded",
+        subject=f"policy:{profile.name}",
+        by=None,
+        number=version.number,
+        sha256=digest,
+    )
     return version
 
 

@@ -80,9 +80,7 @@ def components() -> dict[str, Component]:
     for place, (group_name, rows) in enumerate(GROUPS.items()):
         group = ComponentGroup.objects.create(name=group_name, position=place)
         for position, (name, description) in enumerate(rows):
-            made[name] = Component.objects.create(
-                group=group, name=name, description=description, position=position
-            )
+            made[name] = Component.objects.create(group=group, name=name, description=description, position=position)
     return made
 
 

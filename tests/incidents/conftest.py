@@ -1,0 +1,71 @@
+"""A small organisation, an incident as it is declared, and the engine's turn."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from incidents import workflow
+from incidents.comms.models import Customer
+from incidents.lifecycle.actions import Declaration
+from incidents.lifecycle.models import Incident, Role, RoleContact
+from incidents.policy import actions as policy
+from incidents.policy.models import IncidentType
+from statuspage.models import Component, ComponentGroup, Subscriber
+
+MAJOR, PARTIAL = Component.State.MAJOR_OUTAGE, Component.State.PARTIAL_OUTAGE
+
+
+@pytest.fixture
+def organisation(grace, lin) -> dict[str, Component]:
+    """Two components; three subscribers (API, Dashboard, whole page) and one customer on the API; Lin is comms lead."""
+    policy.load_shipped()
+    group = ComponentGroup.objects.create(name="Agent platform", position=0)
+    api = Component.objects.create(name="Agent API", group=group, position=0)
+    dashboard = Component.objects.create(name="Dashboard", group=group, position=1)
+    now = timezone.now()
+    for email, parts in {"api@r.example": [api], "dash@r.example": [dashboard], "all@r.example": []}.items():
+        subscriber = Subscriber.objects.create(email=email, confirmed_at=now)
+        subscriber.components.set(parts)
+    bank = Customer.objects.create(name="Harbour Bank", contact_email="ops@bank.example")
+    bank.components.set([api])
+    RoleContact.objects.create(role=Role.COMMS_LEAD, person=lin)
+    return {"api": api, "dashboard": dashboard}
+
+
+@pytest.fixture
+def declare(organisation, grace) -> Callable[..., Incident]:
+    """Declare an incident like the seeds' example; name only what the test is about."""
+
+    def make(**given: Any) -> Incident:
+        now = timezone.now()
+        facts = {
+            "title": "Agent API unavailable",
+            "type": IncidentType.objects.get(code=given.pop("type", "T01")),
+            "rank": 1,
+            "components": [(organisation["api"], MAJOR)],
+            "started_at": now - timedelta(minutes=2),
+            "detected_at": now - timedelta(minutes=2),
+            "source": Incident.Source.MONITORING,
+            "impact": "Every request to the Agent API fails.",
+            "commander": grace,
+        }
+        by = given.pop("by", grace)
+        return workflow.declare(Declaration(**(facts | given)), by=by)
+
+    return make
+
+
+@pytest.fixture
+def update(lin) -> Callable[..., Incident]:
+    """Send an update as Lin; the state stays unless `status` is given."""
+
+    def make(incident: Incident, **given: Any) -> Incident:
+        incident = Incident.objects.get(pk=incident.pk)
+        facts = {"status": incident.status, "at": timezone.now()} | given
+        send, by, seen = facts.pop("send", True), facts.pop("by", lin), facts.pop("seen", None)
+        return workflow.update(incident, workflow.Update(**facts), by=by, send=send, seen=seen)
+
+    return make
