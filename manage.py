@@ -6,7 +6,8 @@ import sys
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "irportal.settings")
-    import irportal  # noqa: F401  (swaps SQLite before Django imports it)
     from django.core.management import execute_from_command_line
+
+    import irportal  # noqa: F401  (swaps SQLite before Django imports it)
 
     execute_from_command_line(sys.argv)
