@@ -282,7 +282,7 @@ def test_a_hint_is_tied_to_its_field():
     html = field("title")
 
     assert 'aria-describedby="id_title_helptext"' in html
-    assert '<p class="hint" id="id_title_helptext">Plain words.</p>' in html
+    assert '<div class="hint" id="id_title_helptext">Plain words.</div>' in html
 
 
 def test_a_refused_field_says_so_to_eye_and_ear():
