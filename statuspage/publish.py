@@ -89,12 +89,12 @@ def _check_words(title: str, status: str, impact: str, body: str, kind: str) -> 
     if "\0" in title + body:
         raise Refused("The text holds a character that cannot be stored (NUL). Remove it.")
     for word, what, choices in (
-        (status, "status", Notice.Status.values),
-        (impact, "impact", Notice.Impact.values),
-        (kind, "kind of update", NoticeUpdate.Kind.values),
+        (status, "a status", Notice.Status.values),
+        (impact, "an impact", Notice.Impact.values),
+        (kind, "a kind of update", NoticeUpdate.Kind.values),
     ):
         if word not in choices:
-            raise Refused(f"{word!r} is not a {what}. Choose one of {', '.join(choices)}.")
+            raise Refused(f"{word!r} is not {what}. Choose one of {', '.join(choices)}.")
 
 
 def _check_times(status: str, started_at: datetime, said_at: datetime) -> None:

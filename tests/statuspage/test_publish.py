@@ -137,7 +137,7 @@ def test_publishing_leaves_one_ledger_entry_without_the_text(lin):
         ({"body": "\n "}, "no text"),
         ({"body": "nul \0 byte"}, "cannot be stored"),
         ({"status": "fine"}, "'fine' is not a status"),
-        ({"impact": "huge"}, "'huge' is not a impact"),
+        ({"impact": "huge"}, "'huge' is not an impact"),
         ({"kind": "rumour"}, "'rumour' is not a kind of update"),
     ],
 )
