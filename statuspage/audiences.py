@@ -16,8 +16,7 @@ def subscribers(component_ids: list[int] | None) -> list[Reader]:
         Reader(
             key=f"subscriber:{subscriber.pk}",
             address=subscriber.email,
-            unsubscribe_url=settings.PUBLIC_BASE_URL
-            + reverse("statuspage:leave", args=[token_for(subscriber)]),
+            unsubscribe_url=settings.PUBLIC_BASE_URL + reverse("statuspage:leave", args=[token_for(subscriber)]),
             why=_why(list(subscriber.components.all())),
         )
         for subscriber in rows
@@ -25,7 +24,5 @@ def subscribers(component_ids: list[int] | None) -> list[Reader]:
 
 
 def _why(components: list[Component]) -> str:
-    about = (
-        f"the {join([component.name for component in components])}" if components else settings.ORGANISATION
-    )
+    about = f"the {join([component.name for component in components])}" if components else settings.ORGANISATION
     return f"You get this because you asked for updates about {about}."

@@ -43,9 +43,7 @@ class ComponentQuerySet(models.QuerySet["Component"]):
             *(When(state=state, then=Value(rank)) for state, rank in Component.RANK.items()),
             output_field=models.SmallIntegerField(),
         )
-        worst = NoticeComponent.objects.filter(component=OuterRef("pk"), notice__resolved_at=None).order_by(
-            rank.desc()
-        )
+        worst = NoticeComponent.objects.filter(component=OuterRef("pk"), notice__resolved_at=None).order_by(rank.desc())
         return self.annotate(
             state=Coalesce(Subquery(worst.values("state")[:1]), Value(Component.State.OPERATIONAL.value))
         )
@@ -201,9 +199,7 @@ class NoticeUpdate(models.Model):
     created_at = models.DateTimeField(help_text="When it was recorded")
 
     class Meta:
-        ordering = [
-            "-id"
-        ]  # as recorded: the newest word always stands first, even when its said time is earlier
+        ordering = ["-id"]  # as recorded: the newest word always stands first, even when its said time is earlier
         constraints = [
             models.CheckConstraint(
                 condition=~Q(body=""),

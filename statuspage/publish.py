@@ -107,9 +107,7 @@ def _check_times(status: str, started_at: datetime, said_at: datetime) -> None:
 
 def _check_components(affected: list[tuple[Component, str]]) -> None:
     known = set(
-        Component.objects.filter(pk__in=[component.pk for component, _ in affected]).values_list(
-            "pk", flat=True
-        )
+        Component.objects.filter(pk__in=[component.pk for component, _ in affected]).values_list("pk", flat=True)
     )
     seen = set()
     for component, state in affected:

@@ -108,9 +108,7 @@ def promise_line(sent: Sequence[tuple[datetime, str]], due: datetime) -> Promise
         x = LEFT + WIDTH * ((at - start) / length)
         shown = edge - x >= LABEL_WIDTH
         edge = x if shown else edge
-        marks.insert(
-            0, Mark(f"{x:.2f}%", "hold" if kind == "holding" else "kept", _label(at, due) if shown else "")
-        )
+        marks.insert(0, Mark(f"{x:.2f}%", "hold" if kind == "holding" else "kept", _label(at, due) if shown else ""))
     times = join([_label(at, due) for at, _ in sent])
     plural = "s" if len(sent) > 1 else ""
     return PromiseLine(marks, f"Update{plural} sent at {times}, the next one by {_label(due, due)} UTC")

@@ -92,14 +92,10 @@ def _event(notice: Notice, now: datetime) -> dict[str, Any]:
         "notice": notice,
         "updates": updates,
         "hits": hits,
-        "stages": [
-            (label, stage in reached, stage == notice.status) for stage, label in Notice.Status.choices
-        ],
+        "stages": [(label, stage in reached, stage == notice.status) for stage, label in Notice.Status.choices],
         "when": _when(notice, now),
         "late": due is not None and due < now,
-        "due_day": rhythm.day(due.astimezone(UTC), now)
-        if due and due.astimezone(UTC).date() != now.date()
-        else "",
+        "due_day": rhythm.day(due.astimezone(UTC), now) if due and due.astimezone(UTC).date() != now.date() else "",
         "line": due and rhythm.promise_line([(u.display_at, u.kind) for u in reversed(updates)], due),
         "elsewhere": due and rhythm.elsewhere(due),
     }
@@ -117,10 +113,7 @@ def _components() -> list[Component]:
 
 
 def _groups(components: list[Component]) -> list[tuple[ComponentGroup | None, list[Component]]]:
-    return [
-        (group, list(members))
-        for group, members in groupby(components, key=lambda component: component.group)
-    ]
+    return [(group, list(members)) for group, members in groupby(components, key=lambda component: component.group)]
 
 
 def _since() -> datetime | None:
@@ -132,9 +125,7 @@ def _since() -> datetime | None:
     return min((at for at in begins if at), default=None)
 
 
-def _months(
-    first: date, now: datetime, *, last: date | None = None, open_too: bool = True
-) -> list[rhythm.Month]:
+def _months(first: date, now: datetime, *, last: date | None = None, open_too: bool = True) -> list[rhythm.Month]:
     """Days from `first` to `last` (default and at most today) with their incidents."""
     today, since = now.astimezone(UTC).date(), _since()
     if since is None:
@@ -146,9 +137,7 @@ def _months(
     busy: set[date] = set()
     for notice in notices.prefetch_related("updates"):
         began = notice.started_at.astimezone(UTC).date()
-        busy |= rhythm.days_between(
-            max(began, first), min((notice.resolved_at or now).astimezone(UTC).date(), last)
-        )
+        busy |= rhythm.days_between(max(began, first), min((notice.resolved_at or now).astimezone(UTC).date(), last))
         if began >= first and (open_too or not notice.is_open):
             by_day.setdefault(began, []).append(_past(notice, now))
     return rhythm.months(first, last, by_day, busy)
@@ -259,9 +248,7 @@ def _component_row(component: Component) -> dict[str, Any]:
 
 
 def _group_row(group: ComponentGroup, members: list[Component]) -> dict[str, Any]:
-    worst = max(
-        (component.state for component in members), key=lambda state: Component.RANK[Component.State(state)]
-    )
+    worst = max((component.state for component in members), key=lambda state: Component.RANK[Component.State(state)])
     return {
         "id": group.code,
         "name": group.name,
@@ -322,6 +309,4 @@ def _update_row(update: NoticeUpdate, notice: Notice) -> dict[str, Any]:
 
 def _stamp(at: datetime | None) -> str | None:
     """ISO 8601 with milliseconds and Z."""
-    return (
-        None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

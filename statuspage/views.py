@@ -82,9 +82,7 @@ def _minute() -> datetime:
     return timezone.now().replace(second=0, microsecond=0)
 
 
-def _public(
-    request: HttpRequest, body: bytes, written_at: datetime | None, content_type: str = HTML
-) -> HttpResponse:
+def _public(request: HttpRequest, body: bytes, written_at: datetime | None, content_type: str = HTML) -> HttpResponse:
     """The document with its validators, or 304. `written_at`: set where the clock enters the text."""
     etag = quote_etag(hashlib.sha256(body).hexdigest()[:32])
     changes = [at for at in (snapshot.changed_at(), written_at) if at] or [_minute()]

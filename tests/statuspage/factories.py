@@ -43,6 +43,4 @@ def publish(status: str = "investigating", *affected: tuple[Component, str], **g
 def past_incident(ref: str, *, started_at: datetime, minutes: int = 34, **given: Any) -> NoticeUpdate:
     """An incident that was resolved `minutes` after it started."""
     said_at = started_at + timedelta(minutes=minutes)
-    return publish(
-        "resolved", ref=ref, started_at=started_at, said_at=said_at, **({"impact": "minor"} | given)
-    )
+    return publish("resolved", ref=ref, started_at=started_at, said_at=said_at, **({"impact": "minor"} | given))

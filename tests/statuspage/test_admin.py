@@ -20,9 +20,7 @@ def test_adding_and_renaming_a_component_is_recorded(settings_page):
     settings_page.post(f"/admin/statuspage/component/{api.pk}/change/", facts | {"name": "API"})
 
     assert Component.objects.get().name == "API"
-    assert [entry.subject for entry in Entry.objects.filter(deed="component.changed")] == [
-        f"component:{api.code}"
-    ] * 2
+    assert [entry.subject for entry in Entry.objects.filter(deed="component.changed")] == [f"component:{api.code}"] * 2
 
 
 def test_a_component_in_the_history_is_kept_with_a_reason(settings_page):
@@ -47,10 +45,7 @@ def test_subscribers_can_be_seen_and_not_changed(settings_page):
     ann = subscriber("ann@reader.example")
 
     assert "ann@reader.example" in settings_page.get("/admin/statuspage/subscriber/").content.decode()
-    assert (
-        settings_page.post(f"/admin/statuspage/subscriber/{ann.pk}/delete/", {"post": "yes"}).status_code
-        == 403
-    )
+    assert settings_page.post(f"/admin/statuspage/subscriber/{ann.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
 @pytest.mark.parametrize("kind", ["component", "componentgroup"])

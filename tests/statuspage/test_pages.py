@@ -56,10 +56,7 @@ def test_a_promise_that_passed_is_called_late(client, freezer):
 def test_the_title_of_the_page_says_the_state(client):
     publish("investigating")
 
-    assert (
-        "<title>Major outage: Agent API unavailable · AgentGuard status</title>"
-        in client.get("/").content.decode()
-    )
+    assert "<title>Major outage: Agent API unavailable · AgentGuard status</title>" in client.get("/").content.decode()
 
 
 def test_a_holding_message_is_never_mistaken_for_news(client):
@@ -216,8 +213,5 @@ def test_the_stylesheet_stays_small():
 def test_maintenance_lists_are_there_and_empty(client):
     for part in ("", "/upcoming", "/active"):
         assert (
-            json.loads(client.get(f"/api/v2/scheduled-maintenances{part}.json").content)[
-                "scheduled_maintenances"
-            ]
-            == []
+            json.loads(client.get(f"/api/v2/scheduled-maintenances{part}.json").content)["scheduled_maintenances"] == []
         )

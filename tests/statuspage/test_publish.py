@@ -112,9 +112,7 @@ def test_a_correction_of_a_resolved_incident_keeps_the_time_of_resolution(freeze
     publish("resolved", started_at=started_at)
     resolved_at = timezone.now()
     freezer.shift(timedelta(hours=2))
-    update = publish(
-        "resolved", kind="correction", body="We wrote 40 requests; it was 400.", started_at=started_at
-    )
+    update = publish("resolved", kind="correction", body="We wrote 40 requests; it was 400.", started_at=started_at)
 
     assert update.kind == "correction"
     assert update.notice.resolved_at == resolved_at
@@ -167,10 +165,7 @@ def test_components_must_exist_once_and_have_a_known_state():
 
 
 def test_a_line_break_in_a_title_becomes_a_space():
-    assert (
-        publish(title="Agent API\r\nBcc: mallory@example.com").notice.title
-        == "Agent API Bcc: mallory@example.com"
-    )
+    assert publish(title="Agent API\r\nBcc: mallory@example.com").notice.title == "Agent API Bcc: mallory@example.com"
 
 
 def test_the_promise_can_change_without_a_new_text(lin):

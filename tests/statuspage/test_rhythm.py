@@ -32,10 +32,7 @@ def test_a_duration_is_said_in_two_units(minutes, expected):
 
 
 def test_a_span_over_midnight_names_the_second_day():
-    assert (
-        rhythm.span(at(23, 50, 23), at(0, 20)).replace("\xa0", " ")
-        == "23:50 to 24 October, 00:20 UTC · 30 min"
-    )
+    assert rhythm.span(at(23, 50, 23), at(0, 20)).replace("\xa0", " ") == "23:50 to 24 October, 00:20 UTC · 30 min"
 
 
 def test_other_zones_name_the_weekday_where_it_is_another_day():
@@ -57,9 +54,7 @@ def test_the_promise_line_is_to_scale_and_ends_at_the_promise():
 
 
 def test_labels_of_the_promise_line_never_touch():
-    line = rhythm.promise_line(
-        [(at(14, 35), "update"), (at(14, 36), "update"), (at(14, 37), "update")], at(15, 5)
-    )
+    line = rhythm.promise_line([(at(14, 35), "update"), (at(14, 36), "update"), (at(14, 37), "update")], at(15, 5))
 
     assert [mark.label for mark in line.marks] == ["", "", "14:37", "15:05"]
 
