@@ -41,7 +41,7 @@ def announce(
             "thread": thread,
             "audience": audience,
             "facts": facts,
-            "subject": _one_line(subject)[:300],
+            "subject": one_line(subject)[:300],
             "text": text,
             "html": html,
             "priority": priority,
@@ -52,7 +52,7 @@ def announce(
     return announcement
 
 
-def _one_line(typed: str) -> str:
+def one_line(typed: str) -> str:
     """Without control characters, line ends and doubled spaces."""
     return " ".join("".join(" " if category(sign) in NO_SIGNS else sign for sign in typed).split())
 

@@ -230,6 +230,8 @@ def _start(delivery: Delivery) -> Attempt | None:
 def _settle(row: Delivery, state: str, reason: str) -> None:
     row.state, row.last_error = state, reason[:300]
     row.save(update_fields=["state", "last_error"])
+    if state == Delivery.State.DEAD:
+        log.error("delivery %s is dead: %s", row.pk, reason)
 
 
 def _finish(attempt: Attempt, outcome: str, code: int | None, answer: str) -> None:

@@ -1,0 +1,105 @@
+"""/healthz watches the engine from the outside: 200 while it does its work, 503 with the reason when it does not."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from irportal.outbox import actions, engine
+from irportal.outbox.models import Delivery, Pulse
+from tests.factories import announcement, deliveries
+
+pytestmark = pytest.mark.django_db
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+
+
+def health(client) -> tuple[int, list[str]]:
+    response = client.get("/healthz")
+    return response.status_code, response.json()["reasons"]
+
+
+def beat() -> None:
+    Pulse.objects.update_or_create(name="engine", defaults={"beat_at": timezone.now(), "host": "h", "pid": 1})
+
+
+def test_before_any_engine_ran_it_is_silent(client):
+    assert health(client) == (503, ["the engine is silent"])
+
+
+def test_a_turn_of_the_engine_makes_it_healthy(client, smtp_relay):
+    engine.run_once()
+
+    assert health(client) == (200, [])
+
+
+def test_thirty_seconds_without_a_pulse_are_too_many(client, freezer, smtp_relay):
+    engine.run_once()
+    freezer.shift(30 * SECOND)
+    assert health(client) == (200, [])
+
+    freezer.shift(SECOND)
+    assert health(client) == (503, ["the engine is silent"])
+
+
+@pytest.mark.parametrize("stage", [announcement, deliveries])
+def test_two_minutes_are_too_long_for_anything_due(client, freezer, stage):
+    stage("ann@reader.example")
+    freezer.shift(2 * MINUTE)
+    beat()
+    assert health(client) == (200, [])
+
+    freezer.shift(SECOND)
+    assert health(client) == (503, ["a due delivery waits too long"])
+
+
+def test_a_relay_that_is_gone_for_two_minutes_raises_the_alarm(client, freezer, smtp_relay):
+    smtp_relay.stop()
+    announcement("ann@reader.example")
+    for _ in range(5):
+        engine.run_once()
+        freezer.shift(30.5)
+        beat()
+
+    assert health(client) == (503, ["a due delivery waits too long"])
+
+
+def test_who_left_keeps_nobody_waiting(client, freezer):
+    deliveries("ann@reader.example")
+    Delivery.objects.update(state="pending")
+    actions.Suppression.objects.create(target="ann@reader.example", reason="left", made_at=timezone.now())
+    freezer.shift(5 * MINUTE)
+    beat()
+
+    assert health(client) == (200, [])
+
+
+def test_one_readers_greylisting_is_no_alarm_even_with_newer_word_behind_it(client, freezer):
+    first = deliveries("ann@reader.example")[0]
+    Delivery.objects.filter(pk=first.pk).update(due_at=timezone.now() + 10 * MINUTE)
+    deliveries("ann@reader.example")
+    freezer.shift(5 * MINUTE)
+    beat()
+
+    assert health(client) == (200, [])
+
+
+def test_the_engine_records_a_checkpoint_at_most_once_a_minute(freezer, smtp_relay, grace):
+    engine.run_once()
+    actions.suppress("x@reader.example", reason="left")
+    engine.ledger.append("incident.declared", subject="INC-1", by=grace)
+    engine.run_once()
+    assert engine.Checkpoint.objects.count() == 1
+
+    freezer.shift(61 * SECOND)
+    engine.run_once()
+    assert engine.Checkpoint.objects.count() == 2
+
+
+def test_the_pulse_is_kept_while_a_long_queue_drains(client, freezer, smtp_relay):
+    announcement(*[f"reader{n}@reader.example" for n in range(25)])
+    engine._fan_out_pending(timezone.now())
+    before = timezone.now()
+    freezer.shift(MINUTE)
+    engine.send_due()
+
+    assert Pulse.objects.get().beat_at > before

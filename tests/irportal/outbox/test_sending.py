@@ -1,0 +1,161 @@
+"""Claim, send one, commit one: the order readers get mail in, and who may touch a delivery."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from irportal.outbox import actions, engine
+from irportal.outbox.channels import smtp
+from irportal.outbox.models import LEASE, Attempt, Delivery
+from tests.factories import announcement, deliveries
+
+pytestmark = pytest.mark.django_db
+SECOND = timedelta(seconds=1)
+
+
+def claim(**given) -> list[Delivery]:
+    return Delivery.objects.claim(timezone.now(), **given)
+
+
+def state(delivery: Delivery) -> str:
+    return Delivery.objects.get(pk=delivery.pk).state
+
+
+def test_one_turn_takes_an_announcement_to_the_reader_with_proof(smtp_relay):
+    announcement("ann@reader.example")
+    engine.run_once()
+
+    attempt = Attempt.objects.get()
+    assert smtp_relay.addresses == ["ann@reader.example"]
+    assert (attempt.outcome, attempt.code, attempt.answer) == ("ok", 250, "2.0.0 queued as 1")
+
+
+def test_a_delivery_is_sent_once_however_many_turns_follow(smtp_relay):
+    announcement("ann@reader.example")
+    for _ in range(3):
+        engine.run_once()
+
+    assert len(smtp_relay.taken) == 1
+
+
+def test_a_turn_sends_everything_that_is_due_over_few_connections(smtp_relay):
+    announcement(*[f"reader{n}@reader.example" for n in range(45)])
+    engine.run_once()
+
+    assert len(set(smtp_relay.addresses)) == 45
+    assert smtp_relay.connections == 3
+
+
+def test_earlier_word_to_the_same_reader_goes_first(freezer):
+    first, second = deliveries()[0], deliveries(priority=1)[0]
+
+    assert claim() == [first]
+    assert claim() == []
+    Delivery.objects.filter(pk=first.pk).update(state="sent", accepted_at=timezone.now())
+    assert claim() == [second]
+
+
+def test_an_earlier_word_that_must_wait_holds_up_only_its_own_reader(freezer):
+    ann, bob = deliveries("ann@reader.example", "bob@reader.example")
+    Delivery.objects.filter(pk=ann.pk).update(due_at=timezone.now() + timedelta(minutes=5))
+    deliveries("ann@reader.example")
+
+    assert claim() == [bob]
+
+
+def test_incidents_do_not_hold_up_each_other(freezer):
+    first, other = deliveries()[0], deliveries(thread="INC-43")[0]
+
+    assert claim() == [first, other]
+
+
+def test_urgent_mail_is_claimed_first(freezer):
+    usual, urgent = deliveries(thread="INC-1")[0], deliveries(thread="INC-2", priority=1)[0]
+
+    assert claim(limit=1) == [urgent]
+    assert claim(limit=1) == [usual]
+
+
+def test_a_claim_takes_no_more_than_its_limit(freezer):
+    deliveries(*[f"reader{n}@reader.example" for n in range(5)])
+
+    assert [len(claim(limit=3)), len(claim(limit=3)), len(claim(limit=3))] == [3, 2, 0]
+
+
+def test_a_delivery_lost_by_a_dead_worker_falls_due_again(freezer):
+    deliveries("ann@reader.example", "bob@reader.example")
+
+    assert len(claim()) == 2
+    assert claim() == []
+    freezer.shift(LEASE + SECOND)
+    assert [one.attempts for one in claim()] == [2, 2]
+
+
+def test_a_lease_from_a_clock_that_jumped_back_counts_as_ended(freezer):
+    deliveries()
+    claim()
+    freezer.shift(-timedelta(hours=1))
+    Delivery.objects.update(due_at=timezone.now())
+
+    assert len(claim()) == 1
+
+
+def test_a_worker_that_wakes_after_its_lease_does_not_send(freezer, smtp_relay):
+    deliveries()
+    late = claim()
+    freezer.shift(LEASE + SECOND)
+    claim()
+
+    with smtp.Connection() as relay:
+        assert engine._send_one(relay, late[0]) == 0
+    assert smtp_relay.taken == []
+
+
+def test_a_worker_that_wakes_after_its_lease_cannot_overwrite_a_newer_result(freezer):
+    late = deliveries()[0]
+    late.attempts = 1
+    Delivery.objects.filter(pk=late.pk).update(attempts=2, state="sent", accepted_at=timezone.now())
+    attempt = Attempt.objects.create(delivery=late, n=1, started_at=timezone.now(), worker="late")
+    engine._failed(late, attempt, smtp.Outcome(Attempt.Outcome.PERM, 550, "no such user"))
+
+    assert state(late) == "sent"
+
+
+def test_who_leaves_between_claim_and_send_gets_nothing(smtp_relay):
+    delivery = deliveries()[0]
+    claimed = claim()
+    Delivery.objects.filter(pk=delivery.pk).update(state="pending")
+    actions.Suppression.objects.create(target=delivery.reader, reason="unsubscribed", made_at=timezone.now())
+
+    with smtp.Connection() as relay:
+        engine._send_one(relay, claimed[0])
+    assert smtp_relay.taken == []
+    assert state(delivery) == "suppressed"
+
+
+@pytest.mark.parametrize("target", ["subscriber:ann@reader.example", "ann@reader.example"])
+def test_who_leaves_gets_none_of_what_still_waits(smtp_relay, target):
+    announcement("ann@reader.example", "bob@reader.example")
+    engine._fan_out_pending(timezone.now())
+    actions.suppress(target, reason="unsubscribed")
+    actions.suppress(target, reason="unsubscribed")
+    engine.run_once()
+
+    assert smtp_relay.addresses == ["bob@reader.example"]
+
+
+def test_leases_are_handed_back_when_the_relay_goes_away(smtp_relay):
+    smtp_relay.at_rcpt["ann@reader.example"] = ["421 4.3.2 closing"]
+    announcement("ann@reader.example", "bob@reader.example")
+    engine.run_once()
+
+    assert not Delivery.objects.exclude(lease_until=None).exists()
+
+
+def test_no_message_is_begun_with_too_little_of_the_lease_left(freezer, smtp_relay):
+    deliveries()
+    claimed = claim()
+
+    assert engine._send_claimed(claimed, timezone.now() + engine.MARGIN) == 0
+    assert smtp_relay.taken == []
