@@ -26,15 +26,14 @@ class Keeper:
 
 class Command(BaseCommand):
     help = "Take every mail on 127.0.0.1 and keep it in a Maildir. For `run` and tests; it delivers nothing."
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=1025)
         parser.add_argument("--maildir", type=Path, default=settings.VAR_DIR / "mail")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        signal.pthread_sigmask(
-            signal.SIG_BLOCK, STOPS
-        )  # before the controller's thread starts, which inherits it
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # before the controller's thread starts, which inherits it
         catcher = Controller(
             Keeper(options["maildir"]), hostname="127.0.0.1", port=options["port"], enable_SMTPUTF8=True
         )

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -76,17 +77,14 @@ class Part:
 class Command(BaseCommand):
     help = "Run the whole portal on this machine, with demo data on the first start. Not for production."
     stopping = False
+    requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.PRODUCTION:
-            raise CommandError(
-                "run is for one machine and demo data; docs/operations.md says how production runs."
-            )
+            raise CommandError("run is for one machine and demo data; docs/operations.md says how production runs.")
         port, mail_port = environ.Env().int("PORT", 8000), environ.Env().int("MAIL_PORT", 1025)
         if taken(port):
-            raise CommandError(
-                f"Port {port} is taken. Stop what uses it, or choose another: PORT=8001 make run"
-            )
+            raise CommandError(f"Port {port} is taken. Stop what uses it, or choose another: PORT=8001 make run")
         with only_one():
             self.stdout.write("Preparing the database…")
             sign_in = self.prepare()
@@ -103,7 +101,7 @@ class Command(BaseCommand):
             return ""
         said = io.StringIO()
         call_command("demo", stdout=said, no_color=True)
-        return said.getvalue().strip("\n")
+        return textwrap.indent(said.getvalue().strip(), "  ")
 
     def run_parts(self, port: int, mail_port: int, sign_in: str) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -116,9 +114,7 @@ class Command(BaseCommand):
             self.say(port, sign_in)
             self.watch(parts)
         finally:
-            for part in reversed(
-                parts
-            ):  # the mail catcher last, so that a message in flight still gets its answer
+            for part in reversed(parts):  # the mail catcher last, so that a message in flight still gets its answer
                 part.stop()
         self.stdout.write("Stopped cleanly.")
 
@@ -203,9 +199,7 @@ def only_one() -> TextIO:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise CommandError(
-            f"Another run uses {settings.VAR_DIR}; stop it, or set VAR_DIR to another folder."
-        ) from None
+        raise CommandError(f"Another run uses {settings.VAR_DIR}; stop it, or set VAR_DIR to another folder.") from None
     return lock
 
 
