@@ -293,20 +293,16 @@ def _meet(duty: CommsDuty, message: Message, *, promised: datetime | None) -> No
 def _continue(duty: CommsDuty, at: datetime, *, promised: datetime | None = None) -> CommsDuty:
     """The next tick after one that ended at `at`."""
     incident = duty.incident
-    due_at = cadence.next_due(
-        at,
-        duty.every,
-        daily_at=duty.daily_once_contained,
-        contained=incident.contained_at is not None,
-        promised=promised,
-    )
+    daily = duty.daily_once_contained if incident.contained_at else ""
+    latest = cadence.next_due(at, duty.every, daily_at=daily)
+    due_at = cadence.next_due(at, duty.every, daily_at=daily, promised=promised)
     return incident.duties.create(
         audience=duty.audience,
         message_class=duty.message_class,
         seq=duty.seq + 1,
         phase=Phase.UPDATE,
         anchor_at=min(at, due_at),
-        amount="promised by the author" if promised else duty.every,
+        amount="promised by the author" if due_at < latest else duty.every,
         due_at=due_at,
         every=duty.every,
         daily_once_contained=duty.daily_once_contained,

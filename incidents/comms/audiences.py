@@ -14,6 +14,7 @@ from irportal.outbox.audiences import Reader
 from irportal.outbox.models import Suppression
 from statuspage.audiences import subscribers
 from statuspage.models import Component
+from statuspage.subscriptions import SALT
 
 
 def facts_of(incident: Incident) -> Facts:
@@ -47,7 +48,7 @@ def _attached(component_ids: list[int] | None) -> QuerySet[Customer]:
 
 def _contact(customer: Customer) -> Reader:
     key = f"customer:{customer.pk}"
-    token = Signer(salt="statuspage.subscriber").sign(key)
+    token = Signer(salt=SALT).sign(key)
     return Reader(
         key=key,
         address=customer.contact_email,

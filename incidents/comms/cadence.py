@@ -21,15 +21,14 @@ def next_due(
     every: str,
     *,
     daily_at: str = "",
-    contained: bool = False,
     promised: datetime | None = None,
 ) -> datetime:
     """When the next update is due after one sent at `sent_at`.
 
-    The author may promise sooner than the cadence asks, never later. Once contained, an internal update may fall to
-    once a day at `daily_at` (UTC). Raises Refused with the latest possible time.
+    The author may promise sooner than the cadence asks, never later. With `daily_at` (HH:MM, UTC) the cadence is once
+    a day at that time. Raises Refused with the latest possible time.
     """
-    latest = next_daily(sent_at, daily_at) if contained and daily_at else whole_minute(due(every, sent_at))
+    latest = next_daily(sent_at, daily_at) if daily_at else whole_minute(due(every, sent_at))
     if promised is None:
         return latest
     if promised > latest:

@@ -47,13 +47,8 @@ def _form(request: HttpRequest, incident: Incident) -> UpdateForm:
 
 
 def _change(form: UpdateForm) -> Update:
-    names = ("status", "at", "reason", "customer_text", "internal_text")
-    return Update(**{name: form.cleaned_data[name] for name in names}, next_update_by=_promised(form))
-
-
-def _promised(form: UpdateForm) -> Any:
-    """What the author promises; the latest possible time, as first offered, promises nothing of its own."""
-    return form.cleaned_data.get("next_update_by") if "next_update_by" in form.changed_data else None
+    names = ("status", "at", "reason", "customer_text", "internal_text", "next_update_by")
+    return Update(**{name: form.cleaned_data.get(name) for name in names})
 
 
 def _fingerprint(change: Update) -> str:

@@ -130,16 +130,16 @@ def open_incident(facts: Declaration, *, by: User) -> Incident:
 
 def _first_lines(incident: Incident, *, by: User) -> None:
     source = incident.get_detection_source_display()
-    note(incident, Kind.DECLARED, "Impact began.", by=by, at=incident.started_at, marker=Marker.STARTED)
+    note(incident, Kind.DECLARED, "Impact began, as first said.", by=by, at=incident.started_at, marker=Marker.STARTED)
     note(
         incident,
         Kind.DECLARED,
-        f"Detected: {source}.",
+        f"{source}.",
         by=by,
         at=incident.detected_at,
         marker=Marker.DETECTED,
     )
-    text = f"Declared as {incident.severity_label}; channel {incident.channel_name} named."
+    text = f"{incident.severity_label}; channel {incident.channel_name} named."
     note(incident, Kind.DECLARED, text, by=by, at=incident.declared_at, marker=Marker.DECLARED)
 
 

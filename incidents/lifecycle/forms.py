@@ -18,9 +18,12 @@ NOT_A_TIME = "That is not a time. Write 14:30, or 2025-10-24 14:30 for another d
 
 
 class UtcField(forms.DateTimeField):
-    """An instant in UTC. Reads what the browser's own picker sends, `2025-10-24 14:30`, or `14:30` for the last one."""
+    """An instant in UTC. Reads `2025-10-24 14:30`, with a T between too, or `14:30` for the last one.
 
-    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+    A plain text field, not the browser's picker: that one shows 12 hours and American dates to some.
+    """
+
+    widget = forms.DateTimeInput(attrs={"autocomplete": "off", "size": 16}, format="%Y-%m-%d %H:%M")
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("error_messages", {"invalid": NOT_A_TIME, "required": "Say when, in UTC."})

@@ -135,9 +135,9 @@ def outlook(policy: PolicyVersion | None, rank: int) -> dict[str, Any]:
 def starts(rules: matrix.Rules, rank: int) -> str:
     """One line on what a severity sets going: `Status page in 15 min, then every 30 min · customers …`."""
     words = {
-        "status_page": "status page",
-        "status_update": "customers",
-        "internal_update": "internal readers",
+        "status_page": "Status page",
+        "status_update": "Customers",
+        "internal_update": "Internal readers",
     }
     found = []
     for audience in matrix.AUDIENCES:

@@ -270,7 +270,7 @@ def _record(
             }
             for change in changes
         ],
-        "first_severity": levels.get(first, f"rank {first}"),
+        "first_severity": str(levels.get(first, f"rank {first}")),
         "timeline": [_row(row, day) for row in rows],
         "commanders": incident.roles.filter(role="incident_commander").select_related("person"),
         "others": incident.roles.exclude(role="incident_commander")

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle.models import Incident
+from incidents.policy.models import MatrixCell
 from incidents.postmortems import actions, queries
 from incidents.postmortems.forms import ActionItems, PostMortemForm, rows
 from incidents.postmortems.models import PostMortem
@@ -171,6 +172,7 @@ def _promises(incident: Incident) -> list[dict[str, Any]]:
 def _promise(duty: CommsDuty, told: Any) -> dict[str, Any]:
     message = duty.message
     ended = None if duty.outcome in NOT_SENT else duty.ended_at
+    public = duty.audience == MatrixCell.Audience.PUBLIC
     return {
         "audience": duty.get_audience_display(),
         "message": f"{duty.label}, {duty.get_phase_display().lower()}",
@@ -178,8 +180,8 @@ def _promise(duty: CommsDuty, told: Any) -> dict[str, Any]:
         "met_at": message.sent_at if message else ended,
         "outcome": duty.outcome,
         "approved_by": _approved_by(message) if message else (duty.by or ""),
-        "recipients": told.recipients if told else None,
-        "accepted": told.accepted if told else None,
+        "recipients": "public" if public and message else told.recipients if told else None,
+        "accepted": told.accepted if told and not public else None,
         "reason": duty.reason,
     }
 
