@@ -333,11 +333,11 @@ def on_resolved(incident: Incident, *, told: Message | None) -> None:
             _end(duty, Outcome.MISSED, at=now, reason="Resolved without a message")
         else:
             _end(duty, Outcome.WAIVED, at=now, reason="Resolved before it was due")
-    for duty in owed(incident):
-        if not duty.close:
+    for asked in owed(incident):
+        if not asked.close:
             continue
-        closing = _create(incident, duty, duty.close, anchor=now, phase=Phase.CLOSING)
-        if told and duty.message_class in MEETS[Message.Audience(told.audience)]:
+        closing = _create(incident, asked, asked.close, anchor=now, phase=Phase.CLOSING)
+        if told and asked.message_class in MEETS[Message.Audience(told.audience)]:
             _end(closing, Outcome.KEPT, at=told.sent_at or now, message=told, by=told.approved_by)
     shown = Notice.objects.filter(ref=incident.ref).exclude(status=Incident.Status.RESOLVED).exists()
     if shown and not incident.duties.open().filter(phase=Phase.CLOSING, message_class__in=TOLD_OUTSIDE).exists():
@@ -352,9 +352,9 @@ def on_reopened(incident: Incident) -> None:
         late = duty.due_at <= now
         _end(duty, Outcome.MISSED if late else Outcome.WAIVED, at=now, reason="Opened again")
     running = set(incident.duties.values_list("message_class", flat=True).filter(phase=Phase.ONCE))
-    for duty in owed(incident):
-        if duty.first and duty.message_class not in running:
-            _create(incident, duty, duty.first, anchor=now)
+    for asked in owed(incident):
+        if asked.first and asked.message_class not in running:
+            _create(incident, asked, asked.first, anchor=now)
 
 
 def rederive(incident: Incident, *, was_rank: int) -> None:

@@ -63,7 +63,7 @@ class Message(models.Model):
     class Meta:
         app_label = "incidents"
         ordering = ["written_at", "id"]
-        default_permissions: list[str] = []
+        default_permissions = ()
         permissions = [
             ("draft_message", "Can write messages"),
             ("publish_message", "Can approve and send messages to customers"),
@@ -137,7 +137,7 @@ class CommsDuty(models.Model):
     class Meta:
         app_label = "incidents"
         ordering = ["due_at", "id"]
-        default_permissions: list[str] = []
+        default_permissions = ()
         permissions = [("waive_duty", "Can waive a duty with a reason")]
         indexes = [models.Index("due_at", condition=Q(outcome="open"), name="duty_open_by_due")]
         constraints = [

@@ -93,7 +93,7 @@ def otherwise(duty: CommsDuty, limit_reached: bool) -> str:
     return f"From {duty.due_at:%H:%M} it counts as late; comms lead and commander get mail."
 
 
-def deliveries(messages: list[Message]) -> dict[str, dict[str, int]]:
+def deliveries(messages: list[Message]) -> dict[str, dict[str, Any]]:
     """Per announcement key: how many deliveries there are, were accepted, wait, or ended without being sent."""
     keys = [message.announcement_key for message in messages if message.announcement_key]
     rows = (
@@ -106,4 +106,4 @@ def deliveries(messages: list[Message]) -> dict[str, dict[str, int]]:
             refused=Count("pk", filter=Q(state__in=["dead", "suppressed"])),
         )
     )
-    return {row["announcement__dedupe_key"]: row for row in rows}
+    return {row["announcement__dedupe_key"]: dict(row) for row in rows}

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Max
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -17,6 +17,7 @@ from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle.models import Incident
 from incidents.workflow import Update
 from irportal import prose
+from irportal.parts import StaffRequest
 from irportal.refused import Refused
 
 UPDATE = "incidents/comms/update.html"
@@ -34,7 +35,7 @@ def _newest(incident: Incident) -> int:
     return incident.timeline.aggregate(newest=Max("pk"))["newest"] or 0
 
 
-def _form(request: HttpRequest, incident: Incident) -> UpdateForm:
+def _form(request: StaffRequest, incident: Incident) -> UpdateForm:
     now = timezone.now()
     latest = actions.latest_promise(incident, now)
     initial = {
@@ -47,8 +48,9 @@ def _form(request: HttpRequest, incident: Incident) -> UpdateForm:
 
 
 def _change(form: UpdateForm) -> Update:
-    names = ("status", "at", "reason", "customer_text", "internal_text", "next_update_by")
-    return Update(**{name: form.cleaned_data.get(name) for name in names})
+    names = ("status", "at", "reason", "customer_text", "internal_text")
+    said: dict[str, Any] = {name: form.cleaned_data[name] for name in names}
+    return Update(**said, next_update_by=form.cleaned_data.get("next_update_by"))
 
 
 def _fingerprint(change: Update) -> str:
@@ -61,27 +63,27 @@ def _fingerprint(change: Update) -> str:
     )
 
 
-def _page(request: HttpRequest, incident: Incident, form: UpdateForm, **more: Any) -> HttpResponse:
+def _page(request: StaffRequest, incident: Incident, form: UpdateForm, **more: Any) -> HttpResponse:
     context = {"incident": incident, "form": form, **more}
     return render(request, UPDATE, context, status=400 if form.errors else 200)
 
 
 @require_GET
 @draft
-def write(request: HttpRequest, ref: str) -> HttpResponse:
+def write(request: StaffRequest, ref: str) -> HttpResponse:
     incident = _incident(ref)
     return _page(request, incident, _form(request, incident))
 
 
 @require_POST
 @draft
-def preview(request: HttpRequest, ref: str) -> HttpResponse:
+def preview(request: StaffRequest, ref: str) -> HttpResponse:
     """The exact mail, page and number of readers; nothing is kept."""
     incident = _incident(ref)
     return _preview(request, incident, _form(request, incident))
 
 
-def _preview(request: HttpRequest, incident: Incident, form: UpdateForm, notice: str = "") -> HttpResponse:
+def _preview(request: StaffRequest, incident: Incident, form: UpdateForm, notice: str = "") -> HttpResponse:
     if not form.is_valid():
         return _page(request, incident, form)
     change = _change(form)
@@ -97,18 +99,18 @@ def _preview(request: HttpRequest, incident: Incident, form: UpdateForm, notice:
 
 @require_POST
 @publish
-def send(request: HttpRequest, ref: str) -> HttpResponse:
+def send(request: StaffRequest, ref: str) -> HttpResponse:
     return _do(request, _incident(ref), send_now=True)
 
 
 @require_POST
 @draft
-def keep_draft(request: HttpRequest, ref: str) -> HttpResponse:
+def keep_draft(request: StaffRequest, ref: str) -> HttpResponse:
     """Change the state now; the text to customers waits for somebody who may publish."""
     return _do(request, _incident(ref), send_now=False)
 
 
-def _do(request: HttpRequest, incident: Incident, *, send_now: bool) -> HttpResponse:
+def _do(request: StaffRequest, incident: Incident, *, send_now: bool) -> HttpResponse:
     form = _form(request, incident)
     if not form.is_valid():
         return _page(request, incident, form)
@@ -138,7 +140,7 @@ def _said(change: Update, *, send_now: bool) -> str:
 
 @require_POST
 @publish
-def approve(request: HttpRequest, ref: str, pk: int) -> HttpResponse:
+def approve(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
     message = get_object_or_404(Message, pk=pk, incident__ref=ref)
     workflow.send_draft(message, by=request.user, content_hash=request.POST.get("content_hash", ""))
     messages.success(request, "Sent. The page shows it now; the mails are leaving.")
@@ -147,7 +149,7 @@ def approve(request: HttpRequest, ref: str, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @publish
-def send_back(request: HttpRequest, ref: str, pk: int) -> HttpResponse:
+def send_back(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
     message = get_object_or_404(Message.objects.select_related("incident", "author"), pk=pk, incident__ref=ref)
     form = SendBackForm(request.POST or None)
     if form.is_valid():
@@ -161,7 +163,7 @@ def send_back(request: HttpRequest, ref: str, pk: int) -> HttpResponse:
 
 
 def _small(
-    request: HttpRequest, incident: Incident, form: Any, title: str, button: str, before: str = ""
+    request: StaffRequest, incident: Incident, form: Any, title: str, button: str, before: str = ""
 ) -> HttpResponse:
     context = {"incident": incident, "form": form, "title": title, "button": button, "before": before}
     return render(request, CHANGE, context, status=400 if form.errors else 200)
@@ -173,7 +175,7 @@ def _duty(ref: str, pk: int) -> CommsDuty:
 
 @require_http_methods(["GET", "POST"])
 @permission_required("incidents.waive_duty", raise_exception=True)
-def waive(request: HttpRequest, ref: str, pk: int) -> HttpResponse:
+def waive(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
     duty = _duty(ref, pk)
     form = WaiveForm(request.POST or None)
     if form.is_valid():
@@ -188,7 +190,7 @@ def waive(request: HttpRequest, ref: str, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @permission_required("incidents.waive_duty", raise_exception=True)
-def settle(request: HttpRequest, ref: str, pk: int) -> HttpResponse:
+def settle(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
     duty = _duty(ref, pk)
     form = SettleForm(request.POST or None)
     if form.is_valid():

@@ -172,7 +172,7 @@ def _set_components(incident: Incident, components: list[tuple[Component, str]])
 def change_status(
     incident: Incident, *, to: str, at: datetime, by: User, reason: str = "", seen: int | None = None
 ) -> Incident:
-    """Move along the public states as of the said time `at`; a way back, or Resolved before its gate, needs a reason."""
+    """Move along the states as of the said time `at`; a way back, or Resolved before its gate, needs a reason."""
     incident = Incident.objects.locked(incident.pk)
     check_seen(incident, seen)
     was = incident.get_status_display()

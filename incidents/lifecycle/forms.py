@@ -52,8 +52,7 @@ class SeenForm(forms.Form):
 
     def see(self, newest: int) -> None:
         """Everything up to timeline entry `newest` is now on the person's screen."""
-        self.data = self.data.copy()  # type: ignore[union-attr]
-        self.data["seen"] = str(newest)
+        self.data = {**self.data, "seen": str(newest)}
 
 
 class ImpactFields(forms.Form):

@@ -1,11 +1,11 @@
 """The list, the declaration, the incident page and the small forms beside it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Max, Min, Q
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -28,7 +28,7 @@ from incidents.lifecycle.forms import (
 from incidents.lifecycle.models import Incident, TimelineEntry
 from incidents.policy import matrix
 from incidents.policy.models import IncidentType, PolicyVersion
-from irportal.parts import render_part
+from irportal.parts import StaffRequest, render_part
 from irportal.refused import Refused
 from statuspage.models import Notice
 
@@ -41,7 +41,7 @@ record = permission_required("incidents.update_incident", raise_exception=True)
 
 @require_GET
 @see
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: StaffRequest) -> HttpResponse:
     rows = (
         Incident.objects.select_related("type", "policy_version__profile")
         .prefetch_related("policy_version__severities", "components__component")
@@ -56,7 +56,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @permission_required("incidents.declare_incident", raise_exception=True)
-def declare(request: HttpRequest) -> HttpResponse:
+def declare(request: StaffRequest) -> HttpResponse:
     policy = PolicyVersion.objects.in_force(timezone.now())
     now = timezone.now()
     initial = {"started_at": now, "detected_at": now, "commander": request.user.pk}
@@ -97,7 +97,7 @@ def declaration(form: DeclareForm) -> actions.Declaration:
 
 @require_GET
 @permission_required("incidents.declare_incident", raise_exception=True)
-def advice(request: HttpRequest, part: str) -> HttpResponse:
+def advice(request: StaffRequest, part: str) -> HttpResponse:
     """For the declare form while it is filled: `suggestion` for a type, `outlook` for a severity."""
     policy = PolicyVersion.objects.in_force(timezone.now())
     rank = request.GET.get("severity", "1")
@@ -156,7 +156,7 @@ def get_incident(ref: str) -> Incident:
     return get_object_or_404(rows.prefetch_related("policy_version__severities"), ref=ref)
 
 
-def page_context(request: HttpRequest, incident: Incident) -> dict[str, Any]:
+def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
     """Everything the incident page shows; its number of queries does not depend on how long the record is."""
     now = timezone.now()
     duties = list(incident.duties.select_related("message", "by"))
@@ -204,7 +204,10 @@ def targets(incident: Incident) -> list[dict[str, Any]]:
     ack = matrix.due(f"{level.ack_amount}{level.ack_unit}", incident.detected_at) if level else None
     checkpoints = {1: (60, 240), 2: (60, 240)}.get(incident.severity, (None, None))
     by = dict(zip(("contained", "resolved"), checkpoints, strict=True))
-    rows = [("Started", incident.started_at, None), ("Detected", incident.detected_at, None)]
+    rows: list[tuple[str, datetime | None, datetime | None]] = [
+        ("Started", incident.started_at, None),
+        ("Detected", incident.detected_at, None),
+    ]
     rows.append(("Acknowledged", incident.acknowledged_at, ack))
     rows.append(("Identified", incident.identified_at, None))
     for name, minutes in by.items():
@@ -219,14 +222,14 @@ def targets(incident: Incident) -> list[dict[str, Any]]:
 
 @require_GET
 @see
-def incident(request: HttpRequest, ref: str) -> HttpResponse:
+def incident(request: StaffRequest, ref: str) -> HttpResponse:
     found = get_incident(ref)
     return render_part(request, PAGE, "live", page_context(request, found))
 
 
 @require_GET
 @see
-def declared(request: HttpRequest, ref: str) -> HttpResponse:
+def declared(request: StaffRequest, ref: str) -> HttpResponse:
     """The page that follows a declaration: the initial message first, ready to copy."""
     found = get_incident(ref)
     return render(request, "incidents/lifecycle/declared.html", page_context(request, found))
@@ -239,14 +242,14 @@ def _newest(incident: Incident) -> int:
     return incident.timeline.aggregate(newest=Max("pk"))["newest"] or 0
 
 
-def _show(request: HttpRequest, incident: Incident, form: Any, title: str, button: str, **more: Any) -> HttpResponse:
+def _show(request: StaffRequest, incident: Incident, form: Any, title: str, button: str, **more: Any) -> HttpResponse:
     context = {"incident": incident, "form": form, "title": title, "button": button, **more}
     return render(request, ONE_FIELD, context, status=400 if form.errors else 200)
 
 
 @require_http_methods(["GET", "POST"])
 @command
-def severity(request: HttpRequest, ref: str) -> HttpResponse:
+def severity(request: StaffRequest, ref: str) -> HttpResponse:
     found = get_incident(ref)
     initial = {"severity": found.severity, "seen": _newest(found)}
     form = SeverityForm(request.POST or None, incident=found, initial=initial)
@@ -273,7 +276,7 @@ def severity(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @command
-def roles(request: HttpRequest, ref: str) -> HttpResponse:
+def roles(request: StaffRequest, ref: str) -> HttpResponse:
     found = get_incident(ref)
     form = RoleForm(request.POST or None, initial={"seen": _newest(found)})
     if form.is_valid():
@@ -297,7 +300,7 @@ def roles(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @record
-def impact(request: HttpRequest, ref: str) -> HttpResponse:
+def impact(request: StaffRequest, ref: str) -> HttpResponse:
     found = get_incident(ref)
     initial = {
         "impact": found.impact_text,
@@ -330,7 +333,7 @@ def impact(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_POST
 @record
-def add_note(request: HttpRequest, ref: str) -> HttpResponse:
+def add_note(request: StaffRequest, ref: str) -> HttpResponse:
     found = get_incident(ref)
     form = NoteForm(request.POST)
     if form.is_valid():
@@ -346,7 +349,7 @@ def add_note(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @record
-def correct(request: HttpRequest, ref: str, pk: int) -> HttpResponse:
+def correct(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
     found = get_incident(ref)
     entry = get_object_or_404(TimelineEntry, pk=pk, incident=found)
     form = CorrectionForm(request.POST or None, initial={"at": entry.occurred_at, "text": entry.text})

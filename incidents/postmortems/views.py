@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Count, Q
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -18,6 +18,7 @@ from incidents.postmortems.forms import ActionItems, PostMortemForm, rows
 from incidents.postmortems.models import PostMortem
 from irportal import pdf as documents
 from irportal.outbox.models import Announcement, Delivery
+from irportal.parts import StaffRequest
 from irportal.refused import Refused
 
 NOT_SENT = (CommsDuty.Outcome.OPEN, CommsDuty.Outcome.MISSED, CommsDuty.Outcome.WAIVED)
@@ -31,7 +32,7 @@ def _of(ref: str) -> PostMortem:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @permission_required("incidents.view_incident", raise_exception=True)
-def edit(request: HttpRequest, ref: str) -> HttpResponse:
+def edit(request: StaffRequest, ref: str) -> HttpResponse:
     """Read it, or save the draft."""
     postmortem = _of(ref)
     if request.method == "POST":
@@ -45,7 +46,7 @@ def edit(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_POST
 @permission_required("incidents.update_incident", raise_exception=True)
-def submit(request: HttpRequest, ref: str) -> HttpResponse:
+def submit(request: StaffRequest, ref: str) -> HttpResponse:
     """Send the draft to review; what is typed on the page is saved first."""
     postmortem = _of(ref)
     if "seen" in request.POST and (refusal := _save(request, postmortem)):
@@ -64,7 +65,7 @@ def submit(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_POST
 @permission_required("incidents.update_incident", raise_exception=True)
-def send_back(request: HttpRequest, ref: str) -> HttpResponse:
+def send_back(request: StaffRequest, ref: str) -> HttpResponse:
     postmortem = actions.send_back(_of(ref), reason=request.POST.get("reason", "")[:300], by=request.user)
     messages.success(request, f"Sent back; version {postmortem.version} is a draft.")
     return redirect(postmortem)
@@ -72,7 +73,7 @@ def send_back(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_POST
 @permission_required("incidents.approve_postmortem", raise_exception=True)
-def approve(request: HttpRequest, ref: str) -> HttpResponse:
+def approve(request: StaffRequest, ref: str) -> HttpResponse:
     seen = request.POST.get("content_hash", "")
     postmortem = actions.approve(_of(ref), by=request.user, content_hash=seen)
     messages.success(request, "Approved. The report is ready for the auditor.")
@@ -81,7 +82,7 @@ def approve(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_safe
 @permission_required("incidents.view_incident", raise_exception=True)
-def pdf(request: HttpRequest, ref: str) -> HttpResponse:
+def pdf(request: StaffRequest, ref: str) -> HttpResponse:
     """The report as one file, with its evidence inside. Every copy is written down."""
     postmortem = _of(ref)
     actions.exported(postmortem, by=request.user)
@@ -97,9 +98,7 @@ def pdf(request: HttpRequest, ref: str) -> HttpResponse:
         ),
         title=f"Post-incident report {incident.ref}: {incident.title}",
         written_at=made_at,
-        attachments=[
-            ("evidence.json", queries.evidence(postmortem), f"The ledger's lines about {incident.ref}")
-        ],
+        attachments=[("evidence.json", queries.evidence(postmortem), f"The ledger's lines about {incident.ref}")],
     )
     name = f"{incident.ref}-post-mortem.pdf"
     return HttpResponse(
@@ -109,7 +108,7 @@ def pdf(request: HttpRequest, ref: str) -> HttpResponse:
     )
 
 
-def _save(request: HttpRequest, postmortem: PostMortem) -> HttpResponse | None:
+def _save(request: StaffRequest, postmortem: PostMortem) -> HttpResponse | None:
     """Save what was typed; None when it is saved, else the page that says why not and keeps all."""
     if not request.user.has_perm("incidents.update_incident"):
         raise Refused("Your role may read post-mortems, not change them.")
@@ -136,7 +135,7 @@ def _save(request: HttpRequest, postmortem: PostMortem) -> HttpResponse | None:
 
 
 def _page(
-    request: HttpRequest, postmortem: PostMortem, form: Any, items: Any, status: int = 200, **more: Any
+    request: StaffRequest, postmortem: PostMortem, form: Any, items: Any, status: int = 200, **more: Any
 ) -> HttpResponse:
     user = request.user
     wrote = user.pk in (postmortem.author_id, postmortem.saved_by_id)
@@ -164,9 +163,7 @@ def _promises(incident: Incident) -> list[dict[str, Any]]:
         accepted=Count("deliveries", filter=Q(deliveries__state=Delivery.State.SENT)),
     )
     counts = {row.dedupe_key: row for row in told}
-    return [
-        _promise(duty, counts.get(duty.message.announcement_key) if duty.message else None) for duty in duties
-    ]
+    return [_promise(duty, counts.get(duty.message.announcement_key) if duty.message else None) for duty in duties]
 
 
 def _promise(duty: CommsDuty, told: Any) -> dict[str, Any]:

@@ -74,7 +74,8 @@ def verify(handed_out: tuple[int, str] | None = None) -> list[str]:
     witness a rewritten database cannot forge.
     """
     witnesses = [(point.size, point.root) for point in Checkpoint.objects.order_by("size")]
-    faults, leaves = [], []
+    faults: list[str] = []
+    leaves: list[bytes] = []
     for expected, entry in enumerate(Entry.objects.order_by("n").iterator()):
         if entry.n != expected:
             return [*faults, f"entry {expected} is missing (found {entry.n} in its place)"]
