@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pydyf
 from django.template.loader import render_to_string
 from weasyprint import HTML, Attachment
 from weasyprint.document import Document
@@ -95,9 +96,7 @@ def set_html(
     except subprocess.TimeoutExpired:
         raise Refused(f"“{title}” could not be set within {WALL_SECONDS} seconds. Shorten it.") from None
     if done.returncode == REACHED_OUT:
-        raise Refused(
-            f"“{title}” asks for something outside this portal: {done.stdout.decode()}. It was not made."
-        )
+        raise Refused(f"“{title}” asks for something outside this portal: {done.stdout.decode()}. It was not made.")
     if done.returncode < 0 or b"MemoryError" in done.stderr:
         raise Refused(f"“{title}” needs more memory or time than a report may take. Shorten it.")
     if done.returncode:
@@ -132,7 +131,15 @@ def assets(static: Path = BASE_DIR / "static") -> dict[str, tuple[bytes, str]]:
 
 
 def finish(document: Document, pdf: Any) -> None:
-    """Leave the metadata unpacked, as a strict reader of ISO 19005 asks, and add PDF/UA-1."""
+    """Pack the file, but leave its metadata readable, as a strict reader of ISO 19005 asks, and add PDF/UA-1.
+
+    A packed stream whose last byte is a carriage return stays unpacked: with the line feed that follows, a
+    strict reader takes it for the end of the line and finds the stream one byte short.
+    """
+    for part in pdf.objects:
+        if isinstance(part, pydyf.Stream) and "Filter" not in part.extra:
+            part.compress = True
+            part.compress = not part.data.endswith(b"\r\nendstream")
     metadata = pdf.objects[int(pdf.catalog["Metadata"].split()[0])]
     metadata.compress = False
     metadata.stream = [metadata.stream[0].replace(b"</rdf:RDF>", PDFUA + b"</rdf:RDF>")]
@@ -152,7 +159,7 @@ def write(order: dict[str, Any], fetcher: Sealed) -> bytes:
         )
         for name, data, about in order["attachments"]
     ]
-    variant = {"pdf_variant": "pdf/a-3a", "presentational_hints": False}
+    variant = {"pdf_variant": "pdf/a-3a", "presentational_hints": False, "uncompressed_pdf": True}
     document = HTML(string=order["html"], base_url="asset:", url_fetcher=fetcher).render(**variant)
     document.metadata.title = order["title"]
     document.metadata.created = document.metadata.modified = order["written_at"]

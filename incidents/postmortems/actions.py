@@ -100,9 +100,7 @@ def _refuse_stale(postmortem: PostMortem, seen: int) -> None:
     for entry in queries.saves_after(postmortem, seen):
         line = json.loads(entry.line)
         who = User.objects.filter(email=line["by"]).first() or line["by"]
-        said.append(
-            f"{who} saved at {entry.recorded_at:%H:%M:%S} UTC and changed {_named(line['facts']['changed'])}"
-        )
+        said.append(f"{who} saved at {entry.recorded_at:%H:%M:%S} UTC and changed {_named(line['facts']['changed'])}")
     told = "; ".join(said) or "It was saved by somebody else"
     raise Refused(f"Meanwhile {told}. Compare below, then save again to keep what you typed.")
 
@@ -176,9 +174,7 @@ def approve(postmortem: PostMortem, *, by: User, content_hash: str) -> PostMorte
     if by.pk in (postmortem.author_id, postmortem.saved_by_id):
         raise Refused("You wrote this post-mortem; somebody else has to approve it.")
     if queries.content_hash(postmortem) != content_hash:
-        raise Refused(
-            "The post-mortem or the incident's record changed after you opened this page. Read it again."
-        )
+        raise Refused("The post-mortem or the incident's record changed after you opened this page. Read it again.")
     postmortem.approver, postmortem.approved_at = by, timezone.now()
     postmortem.content_hash = content_hash
     postmortem.save(update_fields=["status", "approver", "approved_at", "content_hash", "updated_at"])

@@ -72,16 +72,12 @@ class PostMortem(models.Model):
     users_estimated = models.BooleanField("users are an estimate", default=False)
     failed_requests = models.PositiveBigIntegerField(null=True, blank=True)
     requests_estimated = models.BooleanField("failed requests are an estimate", default=False)
-    data_impact = models.TextField(
-        "data", blank=True, help_text="What was lost, changed or disclosed; or “none”."
-    )
+    data_impact = models.TextField("data", blank=True, help_text="What was lost, changed or disclosed; or “none”.")
     financial_impact = models.CharField("other cost", max_length=300, blank=True)
     financial_estimated = models.BooleanField("other cost is an estimate", default=False)
     revenue_impact = models.CharField("revenue", max_length=300, blank=True)
     revenue_estimated = models.BooleanField("revenue is an estimate", default=False)
-    customer_impact = models.TextField(
-        "customers", blank=True, help_text="What they could not do or saw wrongly."
-    )
+    customer_impact = models.TextField("customers", blank=True, help_text="What they could not do or saw wrongly.")
     regulatory_impact = models.TextField("regulatory", blank=True)
     brand_impact = models.TextField("brand", blank=True)
 
@@ -221,9 +217,7 @@ class ActionItem(models.Model):
     priority = models.CharField(max_length=2, choices=Priority, default=Priority.P1)
     due_on = models.DateField("due")
     status = models.CharField(max_length=12, choices=Status, default=Status.OPEN)
-    evidence = models.CharField(
-        "evidence that it is done", max_length=300, blank=True, help_text="And who checked it."
-    )
+    evidence = models.CharField("evidence that it is done", max_length=300, blank=True, help_text="And who checked it.")
 
     class Meta:
         app_label = "incidents"

@@ -70,9 +70,7 @@ def facts(incident: Incident) -> dict[str, Any]:
         "type": incident.type_id,
         "policy": str(incident.policy_version),
         "instants": {name: plain(getattr(incident, f"{name}_at")) for name in INSTANTS},
-        "components": [
-            f"{row.component.code}: {row.state}" for row in incident.components.select_related("component")
-        ],
+        "components": [f"{row.component.code}: {row.state}" for row in incident.components.select_related("component")],
         "roles": [
             [role.role, role.person.email, plain(role.started_at), plain(role.ended_at)]
             for role in incident.roles.select_related("person")
@@ -241,9 +239,7 @@ def _cover(incident: Incident, instants: dict[str, datetime | None]) -> dict[str
     }
 
 
-def _record(
-    incident: Incident, rows: list[TimelineEntry], instants: dict[str, datetime | None]
-) -> dict[str, Any]:
+def _record(incident: Incident, rows: list[TimelineEntry], instants: dict[str, datetime | None]) -> dict[str, Any]:
     """Times, severity and timeline, as the record has them now."""
     day, levels = (
         incident.started_at,
@@ -273,9 +269,7 @@ def _record(
         "first_severity": str(levels.get(first, f"rank {first}")),
         "timeline": [_row(row, day) for row in rows],
         "commanders": incident.roles.filter(role="incident_commander").select_related("person"),
-        "others": incident.roles.exclude(role="incident_commander")
-        .filter(ended_at=None)
-        .select_related("person"),
+        "others": incident.roles.exclude(role="incident_commander").filter(ended_at=None).select_related("person"),
         "components": components_of(incident),
     }
 
@@ -312,9 +306,7 @@ def _row(row: TimelineEntry, day: datetime) -> dict[str, Any]:
     }
 
 
-def _told(
-    promises: Sequence[dict[str, Any]], updates: Sequence[dict[str, Any]], incident: Incident
-) -> dict[str, Any]:
+def _told(promises: Sequence[dict[str, Any]], updates: Sequence[dict[str, Any]], incident: Incident) -> dict[str, Any]:
     day = incident.started_at
 
     def shown(promise: dict[str, Any]) -> dict[str, Any]:

@@ -118,9 +118,7 @@ class Interval:
         return ("at least " if self.at_least else "") + duration(self.target) if self.target else "none"
 
 
-def intervals(
-    at: dict[str, datetime | None], *, acknowledge: timedelta | None, stable: timedelta
-) -> list[Interval]:
+def intervals(at: dict[str, datetime | None], *, acknowledge: timedelta | None, stable: timedelta) -> list[Interval]:
     """The spans of requirements 5.2 for one incident. `at` holds instants by name: started, detected, ..."""
 
     def between(first: str, last: str) -> timedelta | None:
