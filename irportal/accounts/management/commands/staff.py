@@ -18,6 +18,7 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        actions.sync_roles()  # the first person of a fresh database comes before any role
         try:
             user = actions.give_access(options["email"], role=options["role"], name=options["name"])
         except Refused as refusal:
