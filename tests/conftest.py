@@ -39,6 +39,7 @@ _database = settings.DATABASES["default"]
 _database["TEST"] = {
     "NAME": f"test_portal_{os.getpid()}" if TEST_DATABASE == "postgres" else str(VAR_DIR / "test.sqlite3")
 }
+_mailers = settings.MAILERS
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 settings.WHITENOISE_AUTOREFRESH = True
 
@@ -72,6 +73,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(VAR_DIR, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_mail(django_test_environment) -> None:
+    """Django's tests put a stand-in in place of every mailer; ours is a row in the outbox and stays."""
+    settings.MAILERS = _mailers
 
 
 @pytest.fixture

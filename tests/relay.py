@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
+import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -39,6 +40,7 @@ class Relay:
     `at_rcpt[address]` and `at_data[address]` are answers to give to that address, one per try, before it is
     accepted again: "450 4.2.0 try later", "550 5.1.1 unknown", "421 4.3.2 going away". "drop" cuts the line;
     at DATA that is after the whole message came in, so nobody knows whether it was taken.
+    `before_answer(count)` is called when a message is in and not yet answered.
     """
 
     port: int = field(default_factory=free_port)
@@ -46,6 +48,8 @@ class Relay:
     at_rcpt: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     at_data: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     connections: int = 0
+    before_answer: Callable[[int], None] = lambda count: None
+    _arrival: threading.Condition = field(default_factory=threading.Condition)
     _controller: Controller | None = None
 
     @property
@@ -56,6 +60,12 @@ class Relay:
     def addresses(self) -> list[str]:
         """Who got a message, in order."""
         return [taken.recipients[0] for taken in self.taken]
+
+    def wait_for(self, count: int, *, seconds: float = 30) -> None:
+        """Return as soon as `count` messages came in; fail when that takes longer than `seconds`."""
+        with self._arrival:
+            came = self._arrival.wait_for(lambda: len(self.taken) >= count, timeout=seconds)
+        assert came, f"only {len(self.taken)} of {count} messages came within {seconds} s"
 
     def start(self) -> None:
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
@@ -83,7 +93,10 @@ class Relay:
         answers = self.at_data[taken.recipients[0]]
         answer = answers.pop(0) if answers else ""
         if not answer or answer == "drop":
-            self.taken.append(taken)
+            with self._arrival:
+                self.taken.append(taken)
+                self._arrival.notify_all()
+            self.before_answer(len(self.taken))
         return self._say(server, answer) if answer else f"250 2.0.0 queued as {len(self.taken)}"
 
     def _say(self, server, answer: str) -> str:
