@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pydyf
+import pydyf  # type: ignore[import-untyped]
 from django.template.loader import render_to_string
 from weasyprint import HTML, Attachment
 from weasyprint.document import Document

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from incidents.lifecycle.models import Incident
 from incidents.postmortems import queries, sections
-from incidents.postmortems.models import PostMortem
+from incidents.postmortems.models import ActionItem, PostMortem
 from incidents.postmortems.queries import content_hash
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
@@ -114,12 +114,14 @@ def _named(names: list[str]) -> str:
 def _replace_items(postmortem: PostMortem, rows: list[dict[str, Any]]) -> bool:
     """Make the action items exactly these, in this order; say whether anything changed."""
     before = list(postmortem.action_items.values("pk", "position", *queries.ACTION, "owner"))
-    kept = []
+    known = {item.pk: item for item in postmortem.action_items.all()}
     for position, row in enumerate(rows, 1):
-        fields = {name: value for name, value in row.items() if name != "id"} | {"position": position}
-        item, _ = postmortem.action_items.update_or_create(pk=row.get("id"), defaults=fields)
-        kept.append(item.pk)
-    postmortem.action_items.exclude(pk__in=kept).delete()
+        item = known.pop(row.get("id") or 0, None) or ActionItem(postmortem=postmortem)
+        for name, value in (row | {"position": position}).items():
+            if name != "id":
+                setattr(item, name, value)
+        item.save()
+    postmortem.action_items.filter(pk__in=known).delete()
     return before != list(postmortem.action_items.values("pk", "position", *queries.ACTION, "owner"))
 
 

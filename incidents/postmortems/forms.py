@@ -37,6 +37,11 @@ class PostMortemForm(forms.ModelForm):
     class Meta:
         model = PostMortem
         fields = queries.CONTENT
+        labels = {
+            "went_well": "What went well",
+            "went_wrong": "What went wrong",
+            "could_improve": "What could be improved",
+        }
         widgets = {"followup_meeting_at": forms.DateTimeInput({"type": "datetime-local"}, "%Y-%m-%dT%H:%M")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -47,7 +52,6 @@ class PostMortemForm(forms.ModelForm):
         for name, field in self.fields.items():
             if isinstance(field.widget, forms.Textarea):
                 field.widget.attrs["rows"] = 5 if name in TALL else 3
-                field.max_length = LONGEST
                 field.validators.append(MaxLengthValidator(LONGEST))
         self.fields["users_percent"].widget.attrs["step"] = "any"
 

@@ -144,7 +144,7 @@ class PostMortem(models.Model):
 
     class Meta:
         app_label = "incidents"
-        default_permissions: list[str] = []
+        default_permissions = ()
         verbose_name = "post-mortem"
         permissions = [("approve_postmortem", "Can approve a post-mortem somebody else wrote")]
         constraints = [
@@ -221,7 +221,7 @@ class ActionItem(models.Model):
 
     class Meta:
         app_label = "incidents"
-        default_permissions: list[str] = []
+        default_permissions = ()
         ordering = ["position"]
 
     def __str__(self) -> str:

@@ -30,6 +30,10 @@ INSTANTS = (
 KEPT_APART = ("id", "incident", "status", "version")
 CONTENT = [field.name for field in PostMortem._meta.fields if field.editable and field.name not in KEPT_APART]
 ACTION = ("action", "type", "priority", "due_on", "status", "evidence")
+FACTS = (
+    *("ref", "title", "severity", "status", "channel_name", "detection_source", "impact_text"),
+    *("personal_data", "ai_involved", "gate_override_reason"),
+)
 ACK_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -64,9 +68,7 @@ def missing(postmortem: PostMortem) -> list[str]:
 
 def facts(incident: Incident) -> dict[str, Any]:
     """The incident as plain values: what an approval binds besides the words."""
-    named = ("ref", "title", "severity", "status", "channel_name", "detection_source", "impact_text")
-    named += ("personal_data", "ai_involved", "gate_override_reason")
-    return {name: getattr(incident, name) for name in named} | {
+    return {name: getattr(incident, name) for name in FACTS} | {
         "type": incident.type_id,
         "policy": str(incident.policy_version),
         "instants": {name: plain(getattr(incident, f"{name}_at")) for name in INSTANTS},
