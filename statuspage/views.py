@@ -17,7 +17,8 @@ from statuspage import snapshot, subscriptions
 from statuspage.models import Notice
 
 HTML, JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
-CACHE = "public, max-age=15, stale-while-revalidate=60, stale-if-error=86400"
+# Caches in between may keep a document for 15 s; a browser asks each time, so that nobody reloads into old news.
+CACHE = "public, max-age=0, s-maxage=15, stale-if-error=86400"
 
 
 @login_not_required
