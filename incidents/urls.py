@@ -6,5 +6,5 @@ app_name = "portal"
 urlpatterns = [
     path("", include("incidents.lifecycle.urls")),
     path("", include("incidents.comms.urls")),
-    path("incidents/<str:ref>/postmortem/", include("incidents.postmortems.urls")),
+    path("incidents/<slug:ref>/postmortem/", include("incidents.postmortems.urls")),
 ]

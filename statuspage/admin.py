@@ -3,43 +3,26 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db import transaction
-from django.db.models import QuerySet
-from django.forms import ModelForm
 from django.http import HttpRequest
 
-from irportal.accounts.models import User
-from irportal.ledger import actions as ledger
+from irportal.recorded import ReadOnlyAdmin, RecordedAdmin
 from statuspage.models import Choice, Component, ComponentGroup, NoticeComponent, Subscriber
 
 
-class RecordedAdmin(admin.ModelAdmin):
-    """Writes the ledger first, then the row: the ledger's lock comes before any other."""
+class PartAdmin(RecordedAdmin):
+    """Components and groups are named in the record by their code and by what they are called."""
 
-    @transaction.atomic
-    def save_model(self, request: HttpRequest, obj: Any, form: ModelForm, change: bool) -> None:
-        facts = {name: str(form.cleaned_data.get(name)) for name in form.changed_data}
-        self._record(request, obj, "changed" if change else "added", **facts)
-        super().save_model(request, obj, form, change)
+    deed = "component.changed"
 
-    @transaction.atomic
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        self._record(request, obj, "deleted")
-        super().delete_model(request, obj)
+    def subject(self, obj: Any) -> str:
+        return f"{obj._meta.model_name}:{obj.code}"
 
-    @transaction.atomic
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        for obj in queryset:
-            self.delete_model(request, obj)
-
-    def _record(self, request: HttpRequest, obj: Any, what: str, **facts: str) -> None:
-        by = request.user if isinstance(request.user, User) else None
-        subject = f"{obj._meta.model_name}:{obj.code}"
-        ledger.append("component.changed", subject=subject, by=by, what=what, called=str(obj), **facts)
+    def record(self, request: HttpRequest, obj: Any, what: str, **facts: Any) -> None:
+        super().record(request, obj, what, called=str(obj), **facts)
 
 
 @admin.register(ComponentGroup)
-class ComponentGroupAdmin(RecordedAdmin):
+class ComponentGroupAdmin(PartAdmin):
     list_display = ["name", "position"]
     fields = ["name", "position"]
 
@@ -51,7 +34,7 @@ class ComponentGroupAdmin(RecordedAdmin):
 
 
 @admin.register(Component)
-class ComponentAdmin(RecordedAdmin):
+class ComponentAdmin(PartAdmin):
     list_display = ["name", "group", "position", "state"]
     list_select_related = ["group"]
     fields = ["name", "group", "description", "position"]
@@ -87,16 +70,7 @@ def _why_kept(component: Component) -> str:
 
 
 @admin.register(Subscriber)
-class SubscriberAdmin(admin.ModelAdmin):
+class SubscriberAdmin(ReadOnlyAdmin):
     list_display = ["email", "confirmed_at", "left_at", "created_at"]
     list_filter = ["components"]
     search_fields = ["email"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Subscriber | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Subscriber | None = None) -> bool:
-        return False

@@ -17,7 +17,7 @@ LEVELS = [
     {"irportal.refused", "irportal.prose", "irportal.celery"},
     {"irportal.ledger", "irportal.pdf"},
     {"irportal.accounts", "irportal.outbox"},
-    {"irportal.parts"},
+    {"irportal.parts", "irportal.recorded"},
     {"statuspage"},
     {"incidents.policy"},
     {"incidents.lifecycle"},

@@ -96,7 +96,7 @@ def _types() -> list[tuple[str, list[tuple[str, str]]]]:
     for row in IncidentType.objects.all():
         suggests = f" (suggests SEV{row.suggested_rank})" if row.suggested_rank else ""
         groups.setdefault(row.get_family_display(), []).append((row.code, f"{row}{suggests}"))
-    return [("", [("", "Choose what fits best")]), *groups.items()]  # type: ignore[list-item]
+    return [("", [("", "Choose what fits best")]), *groups.items()]
 
 
 class DeclareForm(ImpactFields):

@@ -4,22 +4,41 @@ READ = {"incidents.view_incident"}
 RESPOND = READ | {"incidents.declare_incident", "incidents.update_incident", "incidents.draft_message"}
 COMMAND = RESPOND | {"incidents.command_incident", "incidents.approve_postmortem"}
 PUBLISH = RESPOND | {"incidents.publish_message", "incidents.waive_duty", "incidents.approve_postmortem"}
-SETTINGS = {
-    f"{app}.{verb}_{model}"
-    for app, model in [
-        ("statuspage", "componentgroup"),
-        ("statuspage", "component"),
-        ("incidents", "customer"),
-        ("accounts", "user"),
-    ]
-    for verb in ("view", "add", "change", "delete")
-} | {
-    "incidents.view_policyversion",
-    "incidents.view_incidenttype",
-    "statuspage.view_subscriber",
-    "ledger.view_entry",
-    "outbox.view_delivery",
-}
+EDITED = [
+    "statuspage.componentgroup",
+    "statuspage.component",
+    "incidents.customer",
+    "incidents.rolecontact",
+]
+SEEN = [
+    "accounts.user",
+    "incidents.policyprofile",
+    "incidents.policyversion",
+    "incidents.severitylevel",
+    "incidents.notifyrule",
+    "incidents.matrixcell",
+    "incidents.commobligation",
+    "incidents.incidenttype",
+    "statuspage.subscriber",
+    "ledger.entry",
+    "outbox.delivery",
+]
+# People are created by `manage.py staff` and never deleted; an approved policy version refuses every change.
+CHANGED = [
+    "accounts.user",
+    "incidents.policyversion",
+    "incidents.severitylevel",
+    "incidents.notifyrule",
+    "incidents.matrixcell",
+    "incidents.commobligation",
+]
+
+
+def _may(verb: str, models: list[str]) -> set[str]:
+    return {name.replace(".", f".{verb}_") for name in models}
+
+
+SETTINGS = _may("view", EDITED + SEEN) | _may("add", EDITED) | _may("change", EDITED + CHANGED) | _may("delete", EDITED)
 
 ROLES = {
     "viewer": READ,

@@ -1,0 +1,269 @@
+"""Settings data: who may change what, what is written down, and what nobody may change."""
+
+import pytest
+from allauth.account.models import EmailAddress
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db.models import ProtectedError
+
+from incidents.comms.models import Customer
+from incidents.lifecycle.models import RoleContact
+from incidents.policy import actions as policy
+from incidents.policy.models import PolicyProfile, PolicyVersion
+from irportal.accounts.models import User
+from irportal.ledger import actions as ledger
+from irportal.ledger.models import Entry
+from irportal.outbox.models import Delivery
+from statuspage.models import Component
+from tests import people
+from tests.factories import deliveries
+
+pytestmark = pytest.mark.django_db
+PEOPLE = "/admin/accounts/user/"
+VERSIONS = "/admin/incidents/policyversion/"
+
+
+@pytest.fixture
+def settings_page(client, root):
+    client.force_login(root)
+    return client
+
+
+def person(who: User, **given) -> dict[str, object]:
+    """What the form of a person would send if nothing were touched."""
+    kept = {"name": who.name, "email": who.email, "zone": who.zone, "is_active": "on"}
+    return kept | {"groups": list(who.groups.values_list("pk", flat=True))} | given
+
+
+def group(name: str) -> int:
+    return Group.objects.get(name=name).pk
+
+
+@pytest.mark.parametrize("role", ["viewer", "responder", "commander", "publisher"])
+def test_only_an_admin_may_open_the_settings(client, roles, role):
+    client.force_login(people.person("Someone", role))
+    assert client.get("/admin/")["Location"] == "/admin/login/?next=/admin/"
+    assert client.get("/admin/login/").status_code in (302, 403)
+
+
+@pytest.mark.parametrize("model", sorted(admin.site._registry, key=lambda model: model._meta.label))
+def test_every_settings_list_opens(settings_page, organisation, model):
+    deliveries()
+    answer = settings_page.get(f"/admin/{model._meta.app_label}/{model._meta.model_name}/")
+    assert answer.status_code == 200
+
+
+def test_what_a_role_may_do_is_no_setting():
+    assert not {"Group", "EmailAddress", "Permission"} & {model.__name__ for model in admin.site._registry}
+
+
+# Customers and the contact list
+
+
+def test_a_customer_is_added_changed_and_deleted_and_each_is_recorded_by_id(settings_page, organisation):
+    facts = {"name": "Lumen", "contact_email": "ops@lumen.example", "components": [organisation["api"].pk]}
+    settings_page.post("/admin/incidents/customer/add/", facts | {"is_active": "on"})
+    lumen = Customer.objects.get(name="Lumen")
+    address = f"/admin/incidents/customer/{lumen.pk}"
+    settings_page.post(f"{address}/change/", facts | {"contact_email": "sre@lumen.example"})
+    settings_page.post(f"{address}/delete/", {"post": "yes"})
+
+    entries = list(Entry.objects.filter(deed="customer.changed"))
+    assert {entry.subject for entry in entries} == {f"customer:{lumen.pk}"}
+    assert [word for entry in entries for word in ("added", "changed", "deleted") if f'"what":"{word}"' in entry.line]
+    assert not any("lumen.example" in entry.line or "Lumen" in entry.line for entry in entries)
+    assert not Customer.objects.filter(name="Lumen").exists()
+    assert ledger.verify() == []
+
+
+def test_a_customer_with_a_bad_address_is_refused_and_nothing_is_recorded(settings_page):
+    page = settings_page.post("/admin/incidents/customer/add/", {"name": "Lumen", "contact_email": "ops@\r\nBcc: x"})
+
+    assert "Enter a valid email address" in page.content.decode()
+    assert not Entry.objects.filter(deed="customer.changed").exists()
+
+
+def test_who_fills_a_role_is_set_and_recorded_without_a_phone_number(settings_page, vera):
+    facts = {"role": "legal_lead", "person": vera.pk, "phone": "+49 30 1234567", "pager": ""}
+    settings_page.post("/admin/incidents/rolecontact/add/", facts)
+
+    entry = Entry.objects.get(deed="role_contact.changed")
+    assert RoleContact.objects.get().person == vera
+    assert entry.subject == "role:legal_lead"
+    assert f'"person":"user:{vera.pk}"' in entry.line
+    assert "1234567" not in entry.line
+
+
+def test_a_person_on_the_contact_list_cannot_vanish(vera):
+    RoleContact.objects.create(role="legal_lead", person=vera)
+    with pytest.raises(ProtectedError):
+        vera.delete()
+
+
+# People
+
+
+def test_roles_are_changed_and_both_states_recorded(settings_page, ada):
+    page = settings_page.post(f"{PEOPLE}{ada.pk}/change/", person(ada, groups=[group("commander")]))
+
+    assert page.status_code == 302
+    assert [g.name for g in ada.groups.all()] == ["commander"]
+    entry = Entry.objects.get(deed="person.changed")
+    assert entry.subject == f"user:{ada.pk}"
+    assert '"roles":["commander"],"roles_before":["viewer"]' in entry.line
+
+
+def test_making_somebody_admin_opens_the_settings_and_unmaking_closes_them(settings_page, ada):
+    settings_page.post(f"{PEOPLE}{ada.pk}/change/", person(ada, groups=[group("admin")]))
+    assert User.objects.get(pk=ada.pk).is_staff
+    settings_page.post(f"{PEOPLE}{ada.pk}/change/", person(ada, groups=[group("viewer")]))
+    assert not User.objects.get(pk=ada.pk).is_staff
+
+
+def test_a_name_and_an_address_are_changed_without_being_written_into_the_ledger(settings_page, ada):
+    settings_page.post(f"{PEOPLE}{ada.pk}/change/", person(ada, name="Ada L.", email="new@example.com"))
+
+    assert User.objects.get(pk=ada.pk).email == "new@example.com"
+    entry = Entry.objects.get(deed="person.changed")
+    assert '"email":"changed"' in entry.line
+    assert "new@example.com" not in entry.line
+
+
+def test_an_address_that_is_no_longer_theirs_signs_nobody_in(settings_page, ada):
+    EmailAddress.objects.create(user=ada, email=ada.email, verified=True, primary=True)
+    settings_page.post(f"{PEOPLE}{ada.pk}/change/", person(ada, email="new@example.com"))
+
+    assert not EmailAddress.objects.filter(user=ada, email="ada@example.com").exists()
+
+
+def test_who_is_made_inactive_is_out_at_once(settings_page, client, ada, django_user_model):
+    other = type(client)()
+    other.force_login(ada)
+    assert other.get("/portal/").status_code == 200
+    facts = person(ada)
+    del facts["is_active"]
+    settings_page.post(f"{PEOPLE}{ada.pk}/change/", facts)
+
+    assert other.get("/portal/").status_code == 302
+
+
+def test_the_last_admin_cannot_shut_the_settings_for_everybody(settings_page, root):
+    page = settings_page.post(f"{PEOPLE}{root.pk}/change/", person(root, groups=[group("viewer")]))
+
+    assert "make somebody else admin first" in page.content.decode()
+    assert [g.name for g in root.groups.all()] == ["admin"]
+
+
+def test_rights_and_passwords_cannot_be_edited_even_by_a_forged_form(settings_page, ada):
+    before = ada.password
+    forged = person(ada, is_superuser="on", is_staff="on", password="x", user_permissions=["1", "2"])
+    settings_page.post(f"{PEOPLE}{ada.pk}/change/", forged)
+
+    ada = User.objects.get(pk=ada.pk)
+    assert (ada.is_superuser, ada.is_staff, ada.password) == (False, False, before)
+    assert not ada.user_permissions.exists()
+
+
+def test_somebody_above_the_roles_is_not_edited_by_an_admin(settings_page, ada):
+    User.objects.filter(pk=ada.pk).update(is_superuser=True)
+    assert settings_page.post(f"{PEOPLE}{ada.pk}/change/", person(ada, name="X")).status_code == 403
+
+
+def test_people_are_created_by_the_command_and_the_list_says_so(settings_page, ada):
+    assert "manage.py staff EMAIL --role ROLE" in settings_page.get(PEOPLE).content.decode()
+    assert settings_page.get(f"{PEOPLE}add/").status_code == 403
+    assert settings_page.post(f"{PEOPLE}{ada.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_a_bad_time_zone_is_refused(settings_page, ada):
+    page = settings_page.post(f"{PEOPLE}{ada.pk}/change/", person(ada, zone="Mars/Olympus"))
+    assert "Mars/Olympus is not a time zone" in page.content.decode()
+
+
+# Policies and the taxonomy
+
+
+@pytest.fixture
+def version(db) -> PolicyVersion:
+    return policy.load_shipped()
+
+
+def rows(version: PolicyVersion, **given) -> dict[str, object]:
+    """What the form of a version would send if nothing but `given` were touched."""
+    sent: dict[str, object] = {
+        "change_note": version.change_note,
+        "effective_from_0": "2025-09-01",
+        "effective_from_1": "00:00:00",
+        "grace_seconds": version.grace_seconds,
+        "holding_max_consecutive": version.holding_max_consecutive,
+        "gate_monitoring_minutes": version.gate_monitoring_minutes,
+    }
+    for name in ("severities", "notify_rules", "cells", "obligations"):
+        children = list(getattr(version, name).order_by("pk"))
+        sent |= {f"{name}-TOTAL_FORMS": len(children), f"{name}-INITIAL_FORMS": len(children)}
+        for n, child in enumerate(children):
+            fields = {field.name: getattr(child, field.attname) for field in child._meta.concrete_fields}
+            sent |= {f"{name}-{n}-{key}": value for key, value in fields.items() if value is not False}
+    return sent | given
+
+
+def test_an_approved_version_can_be_read_and_in_no_way_changed(settings_page, version):
+    page = settings_page.get(f"{VERSIONS}{version.pk}/change/").content.decode()
+    assert "The strictest value any of the five seed documents gives." in page
+    assert "status_update" in page
+    assert "<select" not in page
+    assert 'type="number"' not in page
+    for deed in (f"{version.pk}/change/", f"{version.pk}/delete/", "add/"):
+        assert settings_page.post(f"{VERSIONS}{deed}", rows(version, grace_seconds=999)).status_code == 403
+    assert PolicyVersion.objects.get().grace_seconds == 120
+
+
+def test_a_draft_can_be_changed_and_the_change_is_recorded(settings_page, version):
+    PolicyVersion.objects.update(approved_at=None)
+    facts = rows(version, **{"grace_seconds": 60, "severities-0-name": "Worst"})
+    page = settings_page.post(f"{VERSIONS}{version.pk}/change/", facts)
+
+    assert page.status_code == 302, page.context["errors"]
+    version.refresh_from_db()
+    assert (version.grace_seconds, version.severities.get(rank=1).name) == (60, "Worst")
+    entries = Entry.objects.filter(deed="policy.draft_changed", subject="policy:default-unified")
+    assert ['"grace_seconds":60' in entry.line for entry in entries] == [True, False]
+    assert "SEV1 Worst" in entries.last().line
+
+
+def test_a_draft_cannot_approve_itself_by_a_forged_form(settings_page, version, root):
+    PolicyVersion.objects.update(approved_at=None)
+    settings_page.post(
+        f"{VERSIONS}{version.pk}/change/",
+        rows(version, approved_at_0="2026-01-01", approved_at_1="00:00:00", approved_by=root.pk),
+    )
+    version.refresh_from_db()
+    assert version.approved_at is None
+
+
+@pytest.mark.parametrize("address", ["incidenttype/T01", "policyprofile/1"])
+def test_profiles_and_the_taxonomy_are_read_only(settings_page, version, address):
+    address = address.replace("/1", f"/{PolicyProfile.objects.get().pk}")
+    assert settings_page.get(f"/admin/incidents/{address}/change/").status_code == 200
+    for deed in ("change", "delete"):
+        assert settings_page.post(f"/admin/incidents/{address}/{deed}/", {"post": "yes"}).status_code == 403
+
+
+# The record and the post
+
+
+def test_the_record_and_the_deliveries_can_only_be_looked_at(settings_page):
+    [delivery] = deliveries("ann@reader.example")
+    before = Entry.objects.count()
+    for address in ("ledger/entry/0", f"outbox/delivery/{delivery.pk}"):
+        assert settings_page.get(f"/admin/{address}/change/").status_code == 200
+        assert settings_page.post(f"/admin/{address}/change/", {}).status_code == 403
+        assert settings_page.post(f"/admin/{address}/delete/", {"post": "yes"}).status_code == 403
+    assert (Entry.objects.count(), Delivery.objects.count()) == (before, 1)
+
+
+def test_settings_pages_use_no_widget_that_needs_a_script(settings_page, organisation):
+    bank = Customer.objects.get()
+    page = settings_page.get(f"/admin/incidents/customer/{bank.pk}/change/").content.decode()
+    assert 'type="checkbox" name="components"' in page
+    assert Component.objects.count() == page.count('name="components"')
