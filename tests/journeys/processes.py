@@ -91,6 +91,17 @@ class Portal:
         files = sorted((self.folder / "mail" / "new").iterdir(), key=lambda file: file.stat().st_mtime_ns)
         return [message_from_bytes(box.get_bytes(file.name), policy=policy.default) for file in files]
 
+    def wait_for_mail(self, wanted: Callable[[EmailMessage], object], *, seconds: float = 30) -> EmailMessage:
+        """The newest mail that is wanted, as soon as the worker has sent it."""
+        found: list[EmailMessage] = []
+
+        def arrived() -> bool:
+            found[:] = [mail for mail in self.mails() if wanted(mail)]
+            return bool(found)
+
+        until(arrived, seconds=seconds, what="that mail")
+        return found[-1]
+
     def manage(self, *args: str) -> str:
         """What `manage.py` with these arguments prints, run beside the portal on the same data."""
         done = subprocess.run(
