@@ -29,7 +29,7 @@ from django.core.management.base import BaseCommand, CommandError
 from irportal.accounts import actions as accounts
 from irportal.accounts.models import User
 
-KILL_WAIT = 5  # seconds a part has to end by itself; what a killed worker had in hand falls due again
+KILL_WAIT = 10  # seconds a part has to end by itself (a worker takes 5); what it had in hand falls due again
 PAGE_WAIT = 60  # seconds until the first page must have answered
 BANNER = """
   Status page   http://127.0.0.1:{port}/
