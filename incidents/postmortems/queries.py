@@ -182,6 +182,7 @@ def report_context(
         "users_percent": plain(postmortem.users_percent),
         "failed_requests": _grouped(postmortem.failed_requests),
         "lists": {name: sections.lines(getattr(postmortem, name)) for name in LISTS},
+        "side_by_side": all(len(getattr(postmortem, name)) <= SHORT for name in LISTS[3:6]),
         "actions": list(postmortem.action_items.select_related("owner")),
         "entries": [_logged(entry) for entry in _entries(incident)],
         "checkpoint": Checkpoint.objects.order_by("size").last(),
@@ -198,6 +199,7 @@ LISTS = (
     "could_improve",
     "lessons",
 )
+SHORT = 700  # characters of a list that can stand in a third of a page's width beside two others
 CHAPTERS = [
     ("1", "s1", "Summary"),
     ("2", "s2", "Key facts"),
