@@ -61,7 +61,7 @@ class Relay:
         """Who got a message, in order."""
         return [taken.recipients[0] for taken in self.taken]
 
-    def wait_for(self, count: int, *, seconds: float = 30) -> None:
+    def wait_for(self, count: int, *, seconds: float = 120) -> None:
         """Return as soon as `count` messages came in; fail when that takes longer than `seconds`."""
         with self._arrival:
             came = self._arrival.wait_for(lambda: len(self.taken) >= count, timeout=seconds)
