@@ -48,7 +48,7 @@ class UpdateForm(SeenForm):
         self.fields["status"].choices = choices  # type: ignore[attr-defined]
         if latest:
             self.fields["next_update_by"].help_text = f"At the latest {latest:%H:%M} UTC; you may promise sooner."
-        else:
+        elif not self.data.get("next_update_by"):  # one typed before the incident was resolved stays to be seen
             del self.fields["next_update_by"]
 
     def clean(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from incidents import workflow
 from incidents.comms import actions
 from incidents.comms.forms import SendBackForm, SettleForm, UpdateForm, WaiveForm
 from incidents.comms.models import CommsDuty, Message
+from incidents.lifecycle.actions import check_seen
 from incidents.lifecycle.models import Incident
 from incidents.workflow import Update
 from irportal import prose
@@ -44,7 +45,9 @@ def _form(request: StaffRequest, incident: Incident) -> UpdateForm:
         "next_update_by": latest,
         "seen": _newest(incident),
     }
-    return UpdateForm(request.POST or None, incident=incident, latest=latest, initial=initial)
+    return UpdateForm(
+        request.POST if request.method == "POST" else None, incident=incident, latest=latest, initial=initial
+    )
 
 
 def _change(form: UpdateForm) -> Update:
@@ -65,7 +68,8 @@ def _fingerprint(change: Update) -> str:
 
 def _page(request: StaffRequest, incident: Incident, form: UpdateForm, **more: Any) -> HttpResponse:
     context = {"incident": incident, "form": form, **more}
-    return render(request, UPDATE, context, status=400 if form.errors else 200)
+    status = 400 if form.errors else 409 if more.get("notice") else 200
+    return render(request, UPDATE, context, status=status)
 
 
 @require_GET
@@ -83,8 +87,20 @@ def preview(request: StaffRequest, ref: str) -> HttpResponse:
     return _preview(request, incident, _form(request, incident))
 
 
+def _is_good(form: UpdateForm, incident: Incident) -> bool:
+    """Whether the form can be used; when it cannot, what others changed meanwhile is said too: it may be why."""
+    if form.is_valid():
+        return True
+    try:
+        check_seen(incident, form.cleaned_data.get("seen"))
+    except Refused as refusal:
+        form.refuse(refusal)
+        form.see(_newest(incident))
+    return False
+
+
 def _preview(request: StaffRequest, incident: Incident, form: UpdateForm, notice: str = "") -> HttpResponse:
-    if not form.is_valid():
+    if not _is_good(form, incident):
         return _page(request, incident, form)
     change = _change(form)
     try:
@@ -112,7 +128,7 @@ def keep_draft(request: StaffRequest, ref: str) -> HttpResponse:
 
 def _do(request: StaffRequest, incident: Incident, *, send_now: bool) -> HttpResponse:
     form = _form(request, incident)
-    if not form.is_valid():
+    if not _is_good(form, incident):
         return _page(request, incident, form)
     change = _change(form)
     if send_now and request.POST.get("previewed") != _fingerprint(change):

@@ -27,6 +27,7 @@ from irportal.refused import Refused
 from statuspage.models import Component
 
 Kind, Marker = TimelineEntry.Kind, TimelineEntry.Marker
+NO_POLICY = "No approved policy is in force; load one with `manage.py load_policy`."
 FUTURE_SLACK = timedelta(minutes=2)  # between the clock of the person's desk and ours
 
 
@@ -90,7 +91,7 @@ def open_incident(facts: Declaration, *, by: User) -> Incident:
     now = timezone.now()
     policy = PolicyVersion.objects.in_force(now)
     if policy is None:
-        raise Refused("No approved policy is in force; load one with `manage.py load_policy`.")
+        raise Refused(NO_POLICY)
     not_ahead(facts.detected_at)
     incident = Incident.objects.create(
         number=(Incident.objects.aggregate(last=Max("number"))["last"] or 0) + 1,
@@ -298,7 +299,7 @@ def correct(entry: TimelineEntry, *, text: str, at: datetime, by: User) -> Timel
         marker=entry.marker,
         corrects=entry,
     )
-    _move_instant(incident, entry.marker, at)
+    _move_instant(incident, entry, at)
     ledger.append(
         "timeline.corrected",
         subject=incident.ref,
@@ -311,10 +312,10 @@ def correct(entry: TimelineEntry, *, text: str, at: datetime, by: User) -> Timel
     return new
 
 
-def _move_instant(incident: Incident, marker: str, at: datetime) -> None:
-    """A corrected marker line moves the incident's own instant with it, within the order of instants."""
-    name = f"{marker}_at"
-    if not marker or marker == Marker.DECLARED or not hasattr(incident, name):
+def _move_instant(incident: Incident, entry: TimelineEntry, at: datetime) -> None:
+    """A corrected marker line moves the incident's own instant, when that still is the one the line told of."""
+    name = f"{entry.marker}_at"
+    if entry.marker in ("", Marker.DECLARED) or getattr(incident, name) != entry.occurred_at:
         return
     setattr(incident, name, at)
     if incident.detected_at < incident.started_at:

@@ -7,7 +7,7 @@ from django import forms
 from django.forms.utils import ErrorList
 from django.utils import timezone
 
-from incidents.lifecycle.actions import FUTURE_SLACK
+from incidents.lifecycle.actions import FUTURE_SLACK, NO_POLICY
 from incidents.lifecycle.models import Incident, Role, TimelineEntry
 from incidents.policy.models import IncidentType, PolicyVersion
 from irportal.accounts.models import User
@@ -30,6 +30,8 @@ class UtcField(forms.DateTimeField):
         super().__init__(**options)
 
     def to_python(self, value: Any) -> datetime | None:
+        if "\0" in str(value):  # the last one would be stripped like a space
+            raise forms.ValidationError(NOT_A_TIME, code="invalid")
         if isinstance(value, str) and len(value.strip()) == 5 and value.strip()[2] == ":":
             now = timezone.now().astimezone(UTC)
             try:
@@ -52,7 +54,9 @@ class SeenForm(forms.Form):
 
     def see(self, newest: int) -> None:
         """Everything up to timeline entry `newest` is now on the person's screen."""
-        self.data = {**self.data, "seen": str(newest)}
+        data = self.data.copy()  # type: ignore[attr-defined]  # a QueryDict's own copy keeps lists as lists
+        data["seen"] = str(newest)
+        self.data = data
 
 
 class ImpactFields(forms.Form):
@@ -109,7 +113,10 @@ class DeclareForm(ImpactFields):
     type = forms.ModelChoiceField(
         label="What kind of incident is it?",
         queryset=IncidentType.objects.all(),
-        error_messages={"required": "Choose the kind that fits best; Other is there too."},
+        error_messages={
+            "required": "Choose the kind that fits best; Other is there too.",
+            "invalid_choice": "Choose a kind from the list; Other is there too.",
+        },
     )
     severity = forms.TypedChoiceField(
         label="How bad is it? The worst line that fits decides.",
@@ -133,7 +140,10 @@ class DeclareForm(ImpactFields):
         label="Incident commander",
         queryset=User.objects.none(),
         empty_label="Choose a commander",
-        error_messages={"required": "Somebody has to command; choose who."},
+        error_messages={
+            "required": "Somebody has to command; choose who.",
+            "invalid_choice": "Choose a commander from the list; this person may not command, or left meanwhile.",
+        },
     )
     personal_data = forms.ChoiceField(
         label="Is personal data involved?",
@@ -150,6 +160,7 @@ class DeclareForm(ImpactFields):
 
     def __init__(self, *args: Any, policy: PolicyVersion | None, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.policy = policy
         levels = policy.severities.filter(enabled=True) if policy else []
         self.fields["severity"].choices = [(level.rank, str(level)) for level in levels]  # type: ignore[attr-defined]
         self.fields["commander"].queryset = commanders()  # type: ignore[attr-defined]
@@ -160,6 +171,8 @@ class DeclareForm(ImpactFields):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
+        if self.policy is None:
+            self.add_error(None, NO_POLICY)
         now, kind = timezone.now(), cleaned.get("type")
         started, detected = cleaned.get("started_at"), cleaned.get("detected_at")
         for name, at in (("started_at", started), ("detected_at", detected)):
@@ -205,6 +218,10 @@ class RoleForm(SeenForm):
         label="Person",
         queryset=User.objects.filter(is_active=True).order_by("name"),
         empty_label="Choose a person",
+        error_messages={
+            "required": "Choose who takes the role.",
+            "invalid_choice": "Choose a person from the list; this one left meanwhile.",
+        },
     )
     reason = forms.CharField(label="Reason", max_length=200, required=False)
 
@@ -247,4 +264,9 @@ class NoteForm(forms.Form):
 
 class CorrectionForm(forms.Form):
     at = UtcField(label="Happened at, UTC")
-    text = forms.CharField(label="What happened, corrected", max_length=4000, widget=forms.Textarea(attrs={"rows": 3}))
+    text = forms.CharField(
+        label="What happened, corrected",
+        max_length=4000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        error_messages={"required": "Write what happened."},
+    )

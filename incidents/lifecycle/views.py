@@ -109,7 +109,7 @@ def advice(request: StaffRequest, part: str) -> HttpResponse:
 
 
 def suggestion(code: str) -> IncidentType | None:
-    return IncidentType.objects.filter(code=code).first()
+    return IncidentType.objects.filter(code=code).first() if code.isalnum() else None
 
 
 def outlook(policy: PolicyVersion | None, rank: int) -> dict[str, Any]:

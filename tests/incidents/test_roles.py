@@ -1,0 +1,155 @@
+"""Who may see and do what: every address of the portal, every role, and strangers."""
+
+import pytest
+from django.urls import get_resolver, reverse
+
+from incidents.lifecycle.models import Incident, TimelineEntry
+from irportal.ledger.models import Entry
+from irportal.outbox.models import Announcement
+from tests import people
+
+pytestmark = pytest.mark.django_db
+EVERYBODY = {"viewer", "responder", "commander", "publisher", "admin"}
+RESPONDERS = EVERYBODY - {"viewer"}
+COMMANDERS, PUBLISHERS = {"commander", "admin"}, {"publisher", "admin"}
+NOBODY: set[str] = set()
+
+# address: who may read it, who may send it. NOBODY in a column means the address does not know that method.
+MAY = {
+    "home": (EVERYBODY, NOBODY),
+    "declare": (RESPONDERS, RESPONDERS),
+    "declare-suggestion": (RESPONDERS, NOBODY),
+    "declare-outlook": (RESPONDERS, NOBODY),
+    "incident": (EVERYBODY, NOBODY),
+    "declared": (EVERYBODY, NOBODY),
+    "severity": (COMMANDERS, COMMANDERS),
+    "roles": (COMMANDERS, COMMANDERS),
+    "impact": (RESPONDERS, RESPONDERS),
+    "note": (NOBODY, RESPONDERS),
+    "correct": (RESPONDERS, RESPONDERS),
+    "update": (RESPONDERS, NOBODY),
+    "update-preview": (NOBODY, RESPONDERS),
+    "update-send": (NOBODY, PUBLISHERS),
+    "update-draft": (NOBODY, RESPONDERS),
+    "message-approve": (NOBODY, PUBLISHERS),
+    "message-send-back": (PUBLISHERS, PUBLISHERS),
+    "duty-waive": (PUBLISHERS, PUBLISHERS),
+    "duty-settle": (PUBLISHERS, PUBLISHERS),
+    "postmortem": (EVERYBODY, RESPONDERS),
+    "postmortem-submit": (NOBODY, RESPONDERS),
+    "postmortem-send-back": (NOBODY, RESPONDERS),
+    "postmortem-approve": (NOBODY, COMMANDERS | PUBLISHERS),
+    "postmortem-pdf": (EVERYBODY, NOBODY),
+}
+SECRET = "Pool of tenant Northwind drained"
+
+
+@pytest.fixture
+def addresses(declare, update, lee) -> dict[str, str]:
+    """The address of every page: INC-1 is open with a draft that waits, INC-2 is resolved with a post-mortem."""
+    incident, over = declare(title=SECRET), declare(title=f"{SECRET} again")
+    update(incident, customer_text=f"{SECRET}.", by=lee, send=False)
+    update(over, status="resolved", reason="False alarm")
+    entry = TimelineEntry.objects.filter(incident=incident).first()
+    subjects = {"message": incident.messages.get().pk, "duty": incident.duties.first().pk, "correct": entry.pk}
+    found = {}
+    for name in MAY:
+        ref = over.ref if name.startswith("postmortem") else incident.ref
+        pk = next((pk for subject, pk in subjects.items() if name.startswith(subject)), None)
+        args = [] if name.startswith(("home", "declare-")) or name == "declare" else [ref]
+        found[name] = reverse(f"portal:{name}", args=[*args, pk] if pk else args)
+    return found
+
+
+def test_the_table_names_every_address_of_the_portal():
+    names = {key for key in get_resolver().namespace_dict["portal"][1].reverse_dict if isinstance(key, str)}
+    assert names == set(MAY)
+
+
+@pytest.mark.parametrize("role", sorted(EVERYBODY))
+def test_each_role_reads_and_sends_exactly_what_the_table_says(client, addresses, role):
+    """Sent without any field: what is allowed ends in a refusal by the form (400, 409, 422), never in 403."""
+    client.force_login(people.person("Someone", role))
+    wrong = {}
+    for name, (readers, senders) in MAY.items():
+        read = client.get(addresses[name]).status_code
+        sent = client.post(addresses[name], {"x": "y"}).status_code
+        wants_read = {200} if role in readers else {403} if readers else {405}
+        wants_sent = {400, 409, 422} if role in senders else {403} if senders else {405}
+        if name == "postmortem" and role == "viewer":
+            wants_sent = {409}  # refused with a sentence of its own
+        if read not in wants_read or sent not in wants_sent:
+            wrong[name] = (read, sent)
+    assert wrong == {}
+
+
+def test_strangers_are_sent_to_the_sign_in_and_change_nothing(client, addresses):
+    before = Entry.objects.count()
+    answers = {
+        (name, method): getattr(client, method)(address)
+        for name, address in addresses.items()
+        for method in ("get", "post", "head", "put", "delete")
+    }
+    assert {answer.status_code for answer in answers.values()} == {302}
+    assert {answer["Location"].partition("?")[0] for answer in answers.values()} == {"/accounts/login/"}
+    assert not any(answer.content for answer in answers.values())
+    assert Entry.objects.count() == before
+
+
+def test_htmx_parts_are_as_private_as_their_pages(client, addresses):
+    for name in ("incident", "declare-suggestion", "declare-outlook"):
+        answer = client.get(addresses[name], headers={"HX-Request": "true"})
+        assert (answer.status_code, answer.content) == (302, b"")
+
+
+def test_nothing_of_an_incident_is_public_before_somebody_publishes_it(client, addresses):
+    resolver = get_resolver().namespace_dict["statuspage"][1]
+    names = [key for key in resolver.reverse_dict if isinstance(key, str)]
+    public = [reverse(f"statuspage:{name}") for name in names if name not in ("incident", "by-ref", "leave")]
+    for address in [*public, "/i/INC-1", "/healthz", "/portal/pulse/", "/accounts/login/"]:
+        answer = client.get(address)
+        assert "Northwind" not in answer.content.decode(), address
+        assert "INC-1" not in answer.content.decode(), address
+    assert client.get("/i/INC-1").status_code == 404
+
+
+def test_a_viewer_is_offered_nothing_a_viewer_may_not_do(client, addresses, ada):
+    client.force_login(ada)
+    html = client.get(addresses["incident"]).content.decode()
+    for name, (readers, senders) in MAY.items():
+        if not {"viewer"} & (readers | senders):
+            assert f'"{addresses[name]}"' not in html, name
+
+
+def test_a_commander_is_offered_no_button_that_publishes(client, addresses, grace):
+    client.force_login(grace)
+    html = client.get(addresses["incident"]).content.decode()
+    assert addresses["message-approve"] not in html
+    assert addresses["duty-waive"] not in html
+    assert addresses["severity"] in html
+
+
+def test_a_responder_cannot_send_by_posting_what_a_publisher_previewed(client, addresses, lee, lin):
+    client.force_login(lin)
+    facts = {"status": "identified", "at": "2026-03-02 14:30", "customer_text": "We found it."}
+    client.post(addresses["update-preview"], facts)
+    client.force_login(lee)
+    assert client.post(addresses["update-send"], facts).status_code == 403
+    assert not Announcement.objects.filter(topic="update").exists()
+
+
+@pytest.mark.parametrize("ref", ["INC-99", "INC-%00", "%2e%2e", "INC-1%0d%0aX", "x" * 300])
+def test_an_incident_that_does_not_exist_is_not_found(client, addresses, lin, ref):
+    client.force_login(lin)
+    for path in ("", "/update", "/severity", "/duties/1/waive", "/messages/1/approve", "/postmortem/"):
+        answer = client.post if "approve" in path else client.get
+        assert answer(f"/portal/incidents/{ref}{path}").status_code in (403, 404)
+
+
+def test_a_draft_or_duty_is_reached_only_through_its_own_incident(client, addresses, lin):
+    client.force_login(lin)
+    message, duty = Incident.objects.get(number=1).messages.get(), Incident.objects.get(number=1).duties.first()
+    facts = {"content_hash": message.content_hash}
+    assert client.post(f"/portal/incidents/INC-2/messages/{message.pk}/approve", facts).status_code == 404
+    assert client.post(f"/portal/incidents/INC-2/duties/{duty.pk}/waive", {"reason": "x"}).status_code == 404
+    assert client.get(f"/portal/incidents/INC-1/duties/{10**30}/waive").status_code == 404
