@@ -1,6 +1,6 @@
 """The list, the declaration, the incident page and the small forms beside it."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.decorators import permission_required
@@ -199,25 +199,16 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
 
 
 def targets(incident: Incident) -> list[dict[str, Any]]:
-    """Each instant with how long it took from detection and what the policy asks, in minutes."""
+    """Each instant with the limit the policy sets for it, counted from detection, and whether it was met."""
     level = next((row for row in incident.policy_version.severities.all() if row.rank == incident.severity), None)
-    ack = matrix.due(f"{level.ack_amount}{level.ack_unit}", incident.detected_at) if level else None
-    checkpoints = {1: (60, 240), 2: (60, 240)}.get(incident.severity, (None, None))
-    by = dict(zip(("contained", "resolved"), checkpoints, strict=True))
-    rows: list[tuple[str, datetime | None, datetime | None]] = [
-        ("Started", incident.started_at, None),
-        ("Detected", incident.detected_at, None),
-    ]
-    rows.append(("Acknowledged", incident.acknowledged_at, ack))
-    rows.append(("Identified", incident.identified_at, None))
-    for name, minutes in by.items():
-        limit = incident.detected_at + timedelta(minutes=minutes) if minutes else None
-        rows.append((name.capitalize(), getattr(incident, f"{name}_at"), limit))
-        if name == "contained":
-            rows.append(("Recovered", incident.recovered_at, None))
-    return [
-        {"name": name, "at": at, "limit": limit, "met": bool(at and limit and at <= limit)} for name, at, limit in rows
-    ]
+    limits = {"acknowledged": "acknowledge", "contained": "contain", "resolved": "resolve"}
+    rows = []
+    for name in ("started", "detected", "acknowledged", "identified", "contained", "recovered", "resolved"):
+        at, amount = getattr(incident, f"{name}_at"), getattr(level, limits.get(name, ""), "")
+        limit = matrix.due(amount, incident.detected_at) if amount else None
+        met = bool(at and limit and at <= limit)
+        rows.append({"name": name.capitalize(), "at": at, "limit": limit, "met": met})
+    return rows
 
 
 @require_GET

@@ -88,16 +88,15 @@ def load_profile(source: dict[str, Any]) -> PolicyVersion:
 
 def _load_severities(version: PolicyVersion, source: dict[str, Any]) -> None:
     for rank, row in source["severities"].items():
-        ack = row["ack"]
-        unit = "bd_end" if ack.endswith("bd_end") else ack[-1]
         SeverityLevel.objects.create(
             version=version,
             rank=rank,
             label=row["label"],
             name=row["name"],
             definitions="\n".join(row["definitions"]),
-            ack_amount=int(ack.removesuffix(unit)),
-            ack_unit=unit,
+            acknowledge=row["acknowledge"],
+            contain=row.get("contain", ""),
+            resolve=row.get("resolve", ""),
         )
     for rank, roles in source["notify_on_declare"].items():
         NotifyRule.objects.bulk_create(NotifyRule(version=version, rank=rank, role=role) for role in roles)

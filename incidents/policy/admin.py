@@ -34,7 +34,7 @@ class Draft:
 
 class Severities(Draft, admin.TabularInline):
     model = SeverityLevel
-    fields = ["rank", "label", "name", "definitions", "ack_amount", "ack_unit", "enabled"]
+    fields = ["rank", "label", "name", "definitions", "acknowledge", "contain", "resolve", "enabled"]
 
 
 class Notified(Draft, admin.TabularInline):

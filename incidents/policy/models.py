@@ -75,8 +75,9 @@ class SeverityLevel(models.Model):
     name = models.CharField(max_length=30)
     definitions = models.TextField(help_text="One line each; the worst line that fits decides")
     enabled = models.BooleanField(default=True)
-    ack_amount = models.PositiveIntegerField()
-    ack_unit = models.CharField(max_length=12)
+    acknowledge = models.CharField(max_length=10, help_text="From detection, as written: 15m, 2h, 1bd_end")
+    contain = models.CharField(max_length=10, blank=True)
+    resolve = models.CharField(max_length=10, blank=True)
 
     class Meta:
         app_label = "incidents"

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from incidents.lifecycle.models import Incident, IncidentComponent, TimelineEntry
+from incidents.policy import matrix
 from incidents.postmortems import sections
 from incidents.postmortems.models import PostMortem
 from irportal.ledger import tree
@@ -34,7 +35,6 @@ FACTS = (
     *("ref", "title", "severity", "status", "channel_name", "detection_source", "impact_text"),
     *("personal_data", "ai_involved", "gate_override_reason"),
 )
-ACK_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def plain(value: Any) -> Any:
@@ -256,7 +256,7 @@ def _record(incident: Incident, rows: list[TimelineEntry], instants: dict[str, d
         "instants": [_instant(name, at, rows, incident) for name, at in instants.items()],
         "intervals": sections.intervals(
             instants,
-            acknowledge=_ack_target(levels.get(first)),
+            targets={name: _target(levels.get(first), name) for name in ("acknowledge", "contain", "resolve")},
             stable=timedelta(minutes=policy.gate_monitoring_minutes),
         ),
         "severities": [
@@ -278,10 +278,10 @@ def _record(incident: Incident, rows: list[TimelineEntry], instants: dict[str, d
     }
 
 
-def _ack_target(level: Any) -> timedelta | None:
-    """The time to acknowledge this severity allows; None when it is counted in business days."""
-    unit = ACK_UNITS.get(level.ack_unit, level.ack_unit) if level else ""
-    return timedelta(**{unit: level.ack_amount}) if unit in ACK_UNITS.values() else None
+def _target(level: Any, name: str) -> timedelta | None:
+    """The time this severity allows for a step; None when it sets none or counts in business days."""
+    amount = getattr(level, name, "")
+    return matrix.length(amount) if amount and not amount.endswith("bd_end") else None
 
 
 def _instant(name: str, at: datetime | None, rows: list[TimelineEntry], incident: Incident) -> dict[str, Any]:

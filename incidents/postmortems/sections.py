@@ -118,8 +118,13 @@ class Interval:
         return ("at least " if self.at_least else "") + duration(self.target) if self.target else "none"
 
 
-def intervals(at: dict[str, datetime | None], *, acknowledge: timedelta | None, stable: timedelta) -> list[Interval]:
-    """The spans of requirements 5.2 for one incident. `at` holds instants by name: started, detected, ..."""
+def intervals(
+    at: dict[str, datetime | None], *, targets: dict[str, timedelta | None], stable: timedelta
+) -> list[Interval]:
+    """The spans of requirements 5.2 for one incident. `at` holds instants by name: started, detected, ...
+
+    `targets` are the policy's times to acknowledge, contain and resolve, counted from detection.
+    """
 
     def between(first: str, last: str) -> timedelta | None:
         begin, end = at.get(first), at.get(last)
@@ -127,11 +132,12 @@ def intervals(at: dict[str, datetime | None], *, acknowledge: timedelta | None, 
 
     return [
         Interval("Time to detect", between("started", "detected")),
-        Interval("Time to acknowledge", between("detected", "acknowledged"), acknowledge),
+        Interval("Time to acknowledge", between("detected", "acknowledged"), targets.get("acknowledge")),
         Interval("Time to identify", between("detected", "identified")),
-        Interval("Time to contain", between("detected", "contained")),
+        Interval("Time to contain", between("detected", "contained"), targets.get("contain")),
         Interval("MTTR (recover), this incident", between("started", "recovered")),
         Interval("Stable before resolved", between("recovered", "resolved"), stable, at_least=True),
+        Interval("Time to resolve", between("detected", "resolved"), targets.get("resolve")),
         Interval("Impact began to resolved", between("started", "resolved")),
     ]
 

@@ -106,7 +106,9 @@ TIMES = {
 
 
 def measured(**changed) -> dict[str, sections.Interval]:
-    spans = sections.intervals(TIMES | changed, acknowledge=timedelta(minutes=15), stable=timedelta(minutes=30))
+    spans = sections.intervals(
+        TIMES | changed, targets={"acknowledge": timedelta(minutes=15)}, stable=timedelta(minutes=30)
+    )
     return {span.name: span for span in spans}
 
 
