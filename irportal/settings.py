@@ -48,6 +48,7 @@ def _secret_key() -> str:
 
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = _secret_key()
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # older keys: links in old mails keep working
 PUBLIC_BASE_URL = (_required("PUBLIC_BASE_URL") or f"http://127.0.0.1:{env.int('PORT', 8000)}").rstrip("/")
 _own_hosts = [] if PRODUCTION else ["127.0.0.1", "localhost", "[::1]", "testserver"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=_own_hosts)

@@ -55,7 +55,7 @@ def start_duties(incident: Incident) -> None:
     made = [_create(incident, duty, duty.first, anchor=now) for duty in owed(incident) if duty.first]
     letter = letters.declared_letter(incident)
     outbox.announce(
-        f"{incident.ref}:declared:{incident.severity_changes.count()}:{_last_entry(incident)}",
+        f"{incident.ref}:declared",
         topic="declared",
         thread=incident.ref,
         audience="staff",
@@ -69,10 +69,6 @@ def start_duties(incident: Incident) -> None:
         by=None,
         duties=[f"{duty.audience} {duty.message_class} by {duty.due_at:%Y-%m-%dT%H:%MZ}" for duty in made],
     )
-
-
-def _last_entry(incident: Incident) -> int:
-    return incident.timeline.aggregate(last=Max("pk"))["last"] or 0
 
 
 def _next_seq(incident: Incident, audience: str, message_class: str) -> int:
