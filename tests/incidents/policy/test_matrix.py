@@ -1,0 +1,163 @@
+"""The default profile's matrix, cell by cell, as requirements 1.9 writes it. Pure: no database."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from zoneinfo import ZoneInfo
+
+import pytest
+import yaml
+
+from incidents.policy import matrix
+from incidents.policy.actions import PROFILES
+from incidents.policy.matrix import AUDIENCES, Facts
+from irportal.refused import Refused
+
+RULE = {"first", "first_if_data_or_ai_harm", "every", "close", "daily_once_contained", "when", "holding"}
+
+
+def shipped() -> matrix.Rules:
+    """The shipped profile as plain rules, read from its file."""
+    cells, duties = {}, {}
+    for rank, audiences in yaml.safe_load((PROFILES / "default-unified.yaml").read_text())["matrix"].items():
+        for audience, cell in audiences.items():
+            cells[rank, audience] = (cell["mode"], cell.get("scope", "all"))
+            duties[rank, audience] = [
+                matrix.DutyRule(duty["class"], **{key: duty[key] for key in RULE & duty.keys()})
+                for duty in cell.get("duties", [])
+            ]
+    return matrix.Rules(cells, duties)
+
+
+RULES = shipped()
+UPDATE_1, UPDATE_2 = "status_update 30m/30m/30m", "status_update 60m/60m/60m"
+BREACH, NOTICE_1, NOTICE_2 = "breach_notice 72h//", "incident_notice 24h//", "incident_notice 72h//"
+DAY, FAST = "regulator_decision 24h//", "regulator_decision 4h//"
+SUMMARY = "internal_summary //1bd_end"
+
+
+def owed(rank: int, audience: str, facts: Facts) -> set[str]:
+    duties = matrix.duties_for(RULES, rank, audience, facts)
+    return {f"{duty.message_class} {duty.first}/{duty.every}/{duty.close}" for duty in duties}
+
+
+def wanted(rank: int, audience: str, facts: Facts) -> set[str]:
+    """Requirements 1.9 in words of our own: what is owed under these facts."""
+    touched, data, harm = facts.affected, facts.personal_data, facts.ai_harm
+    breach = {BREACH} if data else set()
+    return {
+        (1, "customers"): {UPDATE_1, NOTICE_1} | breach,
+        (1, "regulators"): {FAST},
+        (1, "public"): {"status_page 15m/30m/"},
+        (1, "internal"): {"internal_update 15m/15m/"},
+        (2, "customers"): {UPDATE_2, NOTICE_2} | breach if touched else set(),
+        (2, "regulators"): {FAST} if data or harm else {DAY},
+        (2, "public"): {"status_page 30m/60m/"} if touched else set(),
+        (2, "internal"): {"internal_update 60m/60m/"},
+        (3, "regulators"): {DAY} if data or harm else set(),
+        (3, "internal"): {SUMMARY},
+        (4, "regulators"): {DAY} if data or harm else set(),
+    }.get((rank, audience), set())
+
+
+FACTS = [Facts(*flags) for flags in product((False, True), repeat=4)]
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3, 4])
+@pytest.mark.parametrize("audience", AUDIENCES)
+@pytest.mark.parametrize("facts", FACTS, ids=str)
+def test_every_cell_owes_what_the_profile_says_under_every_fact(rank, audience, facts):
+    assert owed(rank, audience, facts) == wanted(rank, audience, facts)
+
+
+@pytest.mark.parametrize(
+    ("rank", "outage", "everybody"),
+    [(1, True, True), (1, False, False), (2, True, False), (2, False, False), (3, True, False), (4, True, True)],
+)
+def test_only_a_critical_outage_reaches_everybody(rank, outage, everybody):
+    """Rank 4 owes customers nothing, so that its scope, everybody, is never asked for."""
+    assert matrix.reaches_all(RULES, rank, Facts(is_outage=outage)) is everybody
+
+
+def test_holding_messages_are_for_status_updates_and_the_page_alone():
+    held = {
+        (rank, duty.message_class)
+        for rank, audience in product((1, 2, 3, 4), AUDIENCES)
+        for duty in matrix.duties_for(RULES, rank, audience, Facts(True, True, True))
+        if duty.holding
+    }
+    assert held == {(1, "status_update"), (1, "status_page"), (2, "status_update"), (2, "status_page")}
+
+
+def test_a_contained_incident_of_rank_two_is_told_of_once_a_day_inside():
+    [duty] = matrix.duties_for(RULES, 2, "internal", Facts())
+    assert duty.daily_once_contained == "17:00"
+
+
+def test_a_rank_nobody_knows_owes_nothing():
+    assert owed(5, "customers", Facts(True)) == owed(1, "martians", Facts(True)) == set()
+
+
+# Amounts of time
+
+MONDAY = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("amount", "due"),
+    [
+        ("15m", "2026-03-02 14:45"),
+        ("90m", "2026-03-02 16:00"),
+        ("24h", "2026-03-03 14:30"),
+        ("72h", "2026-03-05 14:30"),
+        ("3d", "2026-03-05 14:30"),
+        ("0m", "2026-03-02 14:30"),
+        ("1bd_end", "2026-03-03 18:00"),
+        ("5bd_end", "2026-03-09 18:00"),
+    ],
+)
+def test_an_amount_after_an_instant(amount, due):
+    assert f"{matrix.due(amount, MONDAY):%Y-%m-%d %H:%M}" == due
+
+
+@pytest.mark.parametrize(
+    ("anchor", "due"),
+    [
+        ("2026-03-05 23:59", "2026-03-06 18:00"),  # Thursday: Friday
+        ("2026-03-06 00:00", "2026-03-09 18:00"),  # Friday: Monday
+        ("2026-03-06 23:59", "2026-03-09 18:00"),
+        ("2026-03-07 12:00", "2026-03-09 18:00"),  # Saturday: Monday
+        ("2026-03-08 12:00", "2026-03-09 18:00"),  # Sunday: Monday
+        ("2026-03-09 00:00", "2026-03-10 18:00"),  # Monday, after the weekend
+        ("2025-12-31 20:00", "2026-01-01 18:00"),  # over the year; holidays are not known yet
+    ],
+)
+def test_the_end_of_the_next_business_day_skips_the_weekend(anchor, due):
+    at = datetime.strptime(anchor, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+    assert f"{matrix.end_of_business_day(1, at):%Y-%m-%d %H:%M}" == due
+
+
+def test_a_business_day_is_a_day_of_the_organisation_whatever_zone_the_instant_came_in():
+    tokyo = datetime(2026, 3, 7, 8, 0, tzinfo=ZoneInfo("Asia/Tokyo"))  # Friday 23:00 UTC
+    assert f"{matrix.end_of_business_day(1, tokyo):%a %H:%M}" == "Mon 18:00"
+
+
+@pytest.mark.parametrize("days", range(1, 15))
+def test_n_business_days_from_a_monday_are_always_on_weekdays(days):
+    found = matrix.end_of_business_day(days, MONDAY)
+    weekends = sum((MONDAY + timedelta(d)).weekday() > 4 for d in range((found.date() - MONDAY.date()).days + 1))
+    assert found.weekday() < 5
+    assert (found.date() - MONDAY.date()).days == days + weekends
+
+
+@pytest.mark.parametrize("amount", ["", "m", "15", "15x", "-5m", "1.5h", "15 m", "bd_end", "xbd_end"])
+def test_a_misspelt_amount_is_refused(amount):
+    with pytest.raises((Refused, ValueError)):
+        matrix.due(amount, MONDAY)
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [("30m", "30 min"), ("24h", "24 h"), ("3d", "3 d"), ("1bd_end", "by the end of the next business day")],
+)
+def test_an_amount_is_said_in_words(amount, words):
+    assert matrix.words(amount) == words
