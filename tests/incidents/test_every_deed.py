@@ -1,0 +1,77 @@
+"""Every deed leaves a ledger entry in its own transaction; the record itself refuses to be changed."""
+
+import pytest
+from django.db import Error, connection, transaction
+from django.utils import timezone
+
+from incidents import workflow
+from incidents.comms import actions as comms
+from incidents.lifecycle import actions as lifecycle
+from incidents.lifecycle.models import Role
+from irportal.ledger.models import Entry
+
+pytestmark = pytest.mark.django_db
+
+
+def duty(incident, message_class):
+    return incident.duties.open().get(message_class=message_class)
+
+
+def draft(incident, lin):
+    return comms.write(incident, audience="customers", text="We are looking.", by=lin)
+
+
+DEEDS = {
+    "incident.status_changed": lambda i, o, g, n: lifecycle.change_status(i, to="identified", at=timezone.now(), by=g),
+    "incident.severity_changed": lambda i, o, g, n: workflow.change_severity(i, rank=2, reason="Partial", by=g),
+    "incident.role_assigned": lambda i, o, g, n: lifecycle.assign(i, role=Role.SCRIBE, person=n, by=g),
+    "incident.impact_changed": lambda i, o, g, n: workflow.change_impact(
+        i,
+        components=[(o["dashboard"], "partial_outage")],
+        impact="Dashboards are slow.",
+        personal_data="no",
+        ai_involved="no",
+        estimate="",
+        by=g,
+    ),
+    "timeline.noted": lambda i, o, g, n: lifecycle.add_note(i, text="Restarted.", at=timezone.now(), by=g),
+    "timeline.corrected": lambda i, o, g, n: lifecycle.correct(
+        i.timeline.get(marker="detected"), text="The pager rang.", at=timezone.now(), by=g
+    ),
+    "message.drafted": lambda i, o, g, n: draft(i, n),
+    "message.sent": lambda i, o, g, n: comms.send(m := draft(i, n), by=n, content_hash=m.content_hash),
+    "message.returned": lambda i, o, g, n: comms.send_back(draft(i, n), reason="Shorter", by=n),
+    "notice.published": lambda i, o, g, n: comms.send(m := draft(i, n), by=n, content_hash=m.content_hash),
+    "duty.kept": lambda i, o, g, n: comms.settle(duty(i, "regulator_decision"), text="No clock applies.", by=n),
+    "duty.waived": lambda i, o, g, n: comms.waive(duty(i, "status_update"), reason="Told by phone", by=n),
+    "postmortem.opened": lambda i, o, g, n: workflow.update(
+        i, workflow.Update(status="resolved", at=timezone.now(), reason="Stable"), by=g, send=True
+    ),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_deed_leaves_its_entry(deed, declare, organisation, grace, lin):
+    incident = declare()
+    newest = Entry.objects.count()
+    DEEDS[deed](incident, organisation, grace, lin)
+    assert deed in Entry.objects.filter(n__gte=newest).values_list("deed", flat=True)
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_deed_taken_back_leaves_none(deed, declare, organisation, grace, lin):
+    incident = declare()
+    newest = Entry.objects.count()
+    with transaction.atomic():
+        DEEDS[deed](incident, organisation, grace, lin)
+        transaction.set_rollback(True)
+    assert Entry.objects.count() == newest
+
+
+@pytest.mark.parametrize("table", ["incidents_timelineentry", "incidents_severitychange"])
+@pytest.mark.parametrize("attack", ["UPDATE {table} SET by_id = by_id", "DELETE FROM {table}"])
+def test_the_record_refuses_to_be_changed(attack, table, declare):
+    declare()
+    statement = attack.format(table=table).replace("by_id", "author_id" if "timeline" in table else "by_id")
+    with pytest.raises(Error, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
