@@ -58,9 +58,9 @@ def update(incident: Incident, change: Update, *, by: User, send: bool, seen: in
     return incident
 
 
-def _tell(incident: Incident, change: Update, *, by: User, send: bool) -> Message | None:
-    """Write what there is to write; return the message to customers if it left."""
-    told = None
+def _tell(incident: Incident, change: Update, *, by: User, send: bool) -> list[Message]:
+    """Write what there is to write; return what left."""
+    told = []
     texts = {
         Message.Audience.CUSTOMERS: change.customer_text,
         Message.Audience.INTERNAL: change.internal_text,
@@ -72,8 +72,7 @@ def _tell(incident: Incident, change: Update, *, by: User, send: bool) -> Messag
         promised = change.next_update_by if outside else None
         message = comms.write(incident, audience=audience, text=text, by=by, next_update_by=promised)
         if send or not outside:
-            message = comms.send(message, by=by, content_hash=message.content_hash)
-            told = message if outside else told
+            told.append(comms.send(message, by=by, content_hash=message.content_hash))
     return told
 
 
@@ -124,6 +123,9 @@ def change_severity(incident: Incident, *, rank: int, reason: str, by: User, see
     was = incident.severity
     incident = lifecycle.change_severity(incident, rank=rank, reason=reason, by=by, seen=seen)
     comms.rederive(incident, was_rank=was)
+    if incident.severity < was:
+        lifecycle.fill_roles(incident, by=by)
+        comms.tell_roles(incident)
     return incident
 
 

@@ -53,21 +53,25 @@ def start_duties(incident: Incident) -> None:
     """Create every duty of the matrix and tell the people who hold a role, in the caller's transaction."""
     now = timezone.now()
     made = [_create(incident, duty, duty.first, anchor=now) for duty in owed(incident) if duty.first]
-    letter = letters.declared_letter(incident)
-    outbox.announce(
-        f"{incident.ref}:declared",
-        topic="declared",
-        thread=incident.ref,
-        audience="staff",
-        facts={"incident": incident.pk, "roles": []},
-        priority=URGENT,
-        **letter._asdict(),
-    )
+    tell_roles(incident)
     ledger.append(
         "duties.created",
         subject=incident.ref,
         by=None,
         duties=[f"{duty.audience} {duty.message_class} by {duty.due_at:%Y-%m-%dT%H:%MZ}" for duty in made],
+    )
+
+
+def tell_roles(incident: Incident) -> None:
+    """Mail the six fields to everybody who holds a role: at declaration, and when it turns out to be worse."""
+    outbox.announce(
+        f"{incident.ref}:declared:{incident.severity_changes.count()}",
+        topic="declared",
+        thread=incident.ref,
+        audience="staff",
+        facts={"incident": incident.pk, "roles": []},
+        priority=URGENT,
+        **letters.declared_letter(incident)._asdict(),
     )
 
 
@@ -257,7 +261,9 @@ def _announce(message: Message, letter: letters.Letter, audience: str, facts: di
 def _publish(message: Message) -> None:
     """The only way text of an incident reaches the public page."""
     incident = message.incident
-    at = incident.resolved_at if message.public_status == Incident.Status.RESOLVED else message.sent_at
+    shown = Notice.objects.filter(ref=incident.ref).values_list("status", flat=True).first()
+    closes = message.public_status == Incident.Status.RESOLVED != shown
+    at = incident.resolved_at if closes else message.sent_at
     page.publish(
         incident.ref,
         title=incident.title,
@@ -321,10 +327,10 @@ def _refresh_page(incident: Incident) -> None:
 # The incident changes
 
 
-def on_resolved(incident: Incident, *, told: Message | None) -> None:
-    """End the running updates and create the closing duties; the resolved message, if it left already, meets them."""
+def on_resolved(incident: Incident, *, told: list[Message]) -> None:
+    """End the running updates and create the closing duties; what was sent on resolving meets them."""
     now = timezone.now()
-    for duty in incident.duties.open().exclude(every=""):
+    for duty in incident.duties.open().filter(phase__in=[Phase.FIRST, Phase.UPDATE]):
         if duty.due_at <= now:
             _end(duty, Outcome.MISSED, at=now, reason="Resolved without a message")
         else:
@@ -332,13 +338,23 @@ def on_resolved(incident: Incident, *, told: Message | None) -> None:
     for asked in owed(incident):
         if not asked.close:
             continue
-        closing = _create(incident, asked, asked.close, anchor=now, phase=Phase.CLOSING)
-        if told and asked.message_class in MEETS[Message.Audience(told.audience)]:
-            _end(closing, Outcome.KEPT, at=told.sent_at or now, message=told, by=told.approved_by)
+        closing = _close(incident, asked, at=now)
+        met = next((m for m in told if asked.message_class in MEETS[Message.Audience(m.audience)]), None)
+        if met:
+            _end(closing, Outcome.KEPT, at=met.sent_at or now, message=met, by=met.approved_by)
     shown = Notice.objects.filter(ref=incident.ref).exclude(status=Incident.Status.RESOLVED).exists()
     if shown and not incident.duties.open().filter(phase=Phase.CLOSING, message_class__in=TOLD_OUTSIDE).exists():
         last = matrix.Duty("public", "status_page", "", "", "30m", "", False)
-        _create(incident, last, last.close, anchor=now, phase=Phase.CLOSING)
+        _close(incident, last, at=now)
+
+
+def _close(incident: Incident, asked: matrix.Duty, *, at: datetime) -> CommsDuty:
+    """The closing duty; while the page still promises an update, it falls due by that time at the latest."""
+    due_at = cadence.first_due(asked.close, at)
+    if asked.message_class in TOLD_OUTSIDE:
+        notice = Notice.objects.open().filter(ref=incident.ref, next_update_by__gt=at).first()
+        due_at = min(due_at, notice.next_update_by) if notice and notice.next_update_by else due_at
+    return _create(incident, asked, asked.close, anchor=at, phase=Phase.CLOSING, due_at=due_at)
 
 
 def on_reopened(incident: Incident) -> None:
@@ -347,34 +363,54 @@ def on_reopened(incident: Incident) -> None:
     for duty in incident.duties.open().filter(phase=Phase.CLOSING):
         late = duty.due_at <= now
         _end(duty, Outcome.MISSED if late else Outcome.WAIVED, at=now, reason="Opened again")
-    running = set(incident.duties.values_list("message_class", flat=True).filter(phase=Phase.ONCE))
     for asked in owed(incident):
-        if asked.first and asked.message_class not in running:
-            _create(incident, asked, asked.first, anchor=now)
+        _owe(incident, asked, at=now)
+
+
+def _owe(incident: Incident, asked: matrix.Duty, *, at: datetime) -> None:
+    """Owe it from now on. A one-off that somebody met or let go is not owed twice.
+
+    One the engine dropped is owed again, by its old time where that still lies ahead.
+    """
+    if not asked.first:
+        return
+    due_at = cadence.first_due(asked.first, at)
+    if not asked.every:
+        before = incident.duties.filter(audience=asked.audience, message_class=asked.message_class)
+        dropped = before.filter(by=None, outcome__in=[Outcome.WAIVED, Outcome.MISSED])
+        if before.exclude(pk__in=dropped.values("pk")).exists():
+            return
+        due_at = min([due_at, *dropped.filter(due_at__gt=at).values_list("due_at", flat=True)])
+    _create(incident, asked, asked.first, anchor=at, due_at=due_at)
 
 
 def rederive(incident: Incident, *, was_rank: int) -> None:
-    """After a change of severity or facts: tighten at once, relax what is not yet due, keep every miss a miss."""
-    if not incident.is_open:
-        return
+    """After a change of severity or facts: tighten at once, relax what is not yet due, keep every miss a miss.
+
+    Once resolved, no more updates are owed; notices and decisions are, whenever it becomes known that they must be.
+    """
     now = timezone.now()
-    wanted = {(duty.audience, duty.message_class): duty for duty in owed(incident)}
-    for duty in incident.duties.open():
+    asked_now = [duty for duty in owed(incident) if incident.is_open or not duty.every]
+    wanted = {(duty.audience, duty.message_class): duty for duty in asked_now}
+    for duty in incident.duties.open().exclude(phase=Phase.CLOSING):
         asked = wanted.pop((duty.audience, duty.message_class), None)
         if asked is None:
             _drop(duty, at=now)
         else:
             _adjust(duty, asked, at=now, upgraded=incident.severity < was_rank)
     for asked in wanted.values():
-        once_done = not asked.every and incident.duties.filter(message_class=asked.message_class).exists()
-        if asked.first and not once_done:
-            _create(incident, asked, asked.first, anchor=now)
-    _refresh_page(incident)
+        _owe(incident, asked, at=now)
+    if incident.is_open:
+        _refresh_page(incident)
 
 
 def _drop(duty: CommsDuty, *, at: datetime) -> None:
     label = duty.incident.severity_label
-    if duty.due_at <= at:
+    told = duty.message_class in TOLD_OUTSIDE and duty.phase == Phase.UPDATE
+    if told and duty.due_at > at:  # customers have it in writing: it stands, and nothing follows it
+        duty.every = ""
+        duty.save(update_fields=["every"])
+    elif duty.due_at <= at:
         _end(duty, Outcome.MISSED, at=at, reason=f"Overdue when {label} stopped asking for it")
     else:
         _end(duty, Outcome.WAIVED, at=at, reason=f"{label} does not ask for it")
@@ -383,15 +419,16 @@ def _drop(duty: CommsDuty, *, at: datetime) -> None:
 def _adjust(duty: CommsDuty, asked: matrix.Duty, *, at: datetime, upgraded: bool) -> None:
     amount = asked.every if duty.phase == Phase.UPDATE else asked.first
     was = duty.due_at
-    if upgraded:
+    sooner = duty.phase != Phase.UPDATE and cadence.first_due(amount, duty.anchor_at) < was
+    if upgraded or sooner:
         duty.due_at = cadence.tightened(was, at, amount)
     else:
         told = duty.message_class in TOLD_OUTSIDE and duty.phase == Phase.UPDATE
         duty.due_at = cadence.relaxed(duty.anchor_at, amount, current_due=was, promised=told, changed_at=at)
     duty.every, duty.daily_once_contained = asked.every, asked.daily_once_contained
     if duty.due_at != was:
-        duty.amount = f"{amount} after the change" if upgraded else amount
-        duty.anchor_at = min(at, duty.due_at) if upgraded else duty.anchor_at
+        duty.amount = f"{amount} after the change" if upgraded or sooner else amount
+        duty.anchor_at = min(at, duty.due_at) if upgraded or sooner else duty.anchor_at
         ledger.append(
             "duty.moved",
             subject=duty.incident.ref,
@@ -520,7 +557,7 @@ def holding_text(incident: Incident) -> str:
         .order_by("-sent_at")
         .first()
     )
-    if last and last.sent_at:
+    if last and last.sent_at and last.public_status != Incident.Status.RESOLVED:
         return f"We are still working on it; there is nothing new since {last.sent_at:%H:%M} UTC."
     names = ", ".join(
         incident.components.exclude(state=Component.State.OPERATIONAL).values_list("component__name", flat=True)

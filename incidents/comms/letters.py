@@ -81,6 +81,7 @@ def customer_letter(message: Message) -> Letter:
     )
     topic = "holding" if message.kind == Message.Kind.HOLDING else "update"
     at = message.next_update_by
+    known = earlier[0] if earlier and earlier[0].public_status != Incident.Status.RESOLVED else None
     return _letter(
         topic,
         {
@@ -91,8 +92,8 @@ def customer_letter(message: Message) -> Letter:
             "affected": _affected(incident),
             "body_html": prose.render(message.text),
             "earlier": [(row, Incident.Status(row.public_status).label, prose.render(row.text)) for row in earlier],
-            "known": earlier[0] if earlier else None,
-            "known_html": prose.render(earlier[0].text) if earlier else "",
+            "known": known,
+            "known_html": prose.render(known.text) if known else "",
             "zones": elsewhere(at) if at else [],
             "page_url": f"{settings.PUBLIC_BASE_URL}/i/{incident.ref}",
         },

@@ -146,20 +146,32 @@ def _first_lines(incident: Incident, *, by: User) -> None:
 
 def _fill_roles(incident: Incident, commander: User, *, by: User) -> None:
     """The commander named, and for each other role the policy tells, the person of the contact list."""
-    wanted = set(incident.policy_version.notify_rules.filter(rank=incident.severity).values_list("role", flat=True))
-    if incident.ai_involved != Incident.Known.YES and incident.type.ai != "yes":
-        wanted.discard(Role.AI_LEAD)
-    if incident.type.family != IncidentType.Family.SECURITY:
-        wanted.discard(Role.SECURITY_LEAD)
     people = {Role.INCIDENT_COMMANDER.value: commander} | {
-        contact.role: contact.person
-        for contact in RoleContact.objects.filter(role__in=wanted, person__is_active=True).select_related("person")
-        if contact.role != Role.INCIDENT_COMMANDER and contact.person
+        contact.role: contact.person for contact in _contacts(incident) if contact.role != Role.INCIDENT_COMMANDER
     }
     RoleAssignment.objects.bulk_create(
         RoleAssignment(incident=incident, role=role, person=person, started_at=incident.declared_at, assigned_by=by)
         for role, person in people.items()
     )
+
+
+def fill_roles(incident: Incident, *, by: User) -> None:
+    """After an upgrade: the roles the policy tells at this severity and nobody holds, to their contacts."""
+    held = set(incident.roles.filter(ended_at=None).values_list("role", flat=True))
+    for contact in _contacts(incident):
+        if contact.person and contact.role not in held:
+            reason = f"{incident.severity_label} asks for it"
+            assign(incident, role=contact.role, person=contact.person, by=by, reason=reason)
+
+
+def _contacts(incident: Incident) -> list[RoleContact]:
+    """Of the contact list, those the policy tells at the incident's severity; who left is not among them."""
+    wanted = set(incident.policy_version.notify_rules.filter(rank=incident.severity).values_list("role", flat=True))
+    if incident.ai_involved != Incident.Known.YES and incident.type.ai != "yes":
+        wanted.discard(Role.AI_LEAD)
+    if incident.type.family != IncidentType.Family.SECURITY:
+        wanted.discard(Role.SECURITY_LEAD)
+    return list(RoleContact.objects.filter(role__in=wanted, person__is_active=True).select_related("person"))
 
 
 def _set_components(incident: Incident, components: list[tuple[Component, str]]) -> None:

@@ -90,7 +90,9 @@ def duties_for(version: Rules, rank: int, audience: str, facts: Facts) -> list[D
 
 def reaches_all(version: Rules, rank: int, facts: Facts) -> bool:
     """Whether customers means every subscriber and customer, not only those of affected components."""
-    _, scope = version.cells.get((rank, "customers"), ("none", "affected"))
+    mode, scope = version.cells.get((rank, "customers"), ("none", "affected"))
+    if mode == "none":  # whoever is told all the same is told for a reason of their own: they are affected
+        return False
     return scope == "all" or (scope == "outage_all" and facts.is_outage)
 
 
