@@ -18,6 +18,7 @@ from incidents.lifecycle.actions import check_seen
 from incidents.lifecycle.models import Incident
 from incidents.workflow import Update
 from irportal import prose
+from irportal.outbox.models import Announcement
 from irportal.parts import StaffRequest
 from irportal.refused import Refused
 
@@ -87,6 +88,12 @@ def preview(request: StaffRequest, ref: str) -> HttpResponse:
     return _preview(request, incident, _form(request, incident))
 
 
+def _as_read(letter: Announcement | None) -> str:
+    """The plain part with words where each reader's own reason and link will stand."""
+    text = letter.text if letter else ""
+    return text.replace("{why}", "(why this reader gets it)").replace("{unsubscribe_url}", "(this reader's own link)")
+
+
 def _is_good(form: UpdateForm, incident: Incident) -> bool:
     """Whether the form can be used; when it cannot, what others changed meanwhile is said too: it may be why."""
     if form.is_valid():
@@ -109,8 +116,17 @@ def _preview(request: StaffRequest, incident: Incident, form: UpdateForm, notice
         form.refuse(refusal)
         form.see(_newest(incident))
         return _page(request, incident, form)
-    html = prose.render(change.customer_text)
-    return _page(request, incident, form, preview=shown, previewed=_fingerprint(change), notice=notice, page_html=html)
+    return _page(
+        request,
+        incident,
+        form,
+        preview=shown,
+        previewed=_fingerprint(change),
+        notice=notice,
+        page_html=prose.render(change.customer_text),
+        customer_mail=_as_read(shown.customer),
+        internal_mail=_as_read(shown.internal),
+    )
 
 
 @require_POST

@@ -254,6 +254,8 @@ def test_the_preview_shows_the_mail_the_page_and_the_number_of_readers_and_keeps
     assert "Subject: [INC-1] Investigating: Agent API unavailable" in html
     assert "Internal mail to 2 addresses" in html
     assert "Send to 4 and the page" in html
+    assert "(this reader&#x27;s own link)" in html
+    assert not re.search(r"{(why|unsubscribe_url)}", html)
     assert not Message.objects.exists()
 
 
