@@ -47,6 +47,8 @@ def _secret_key() -> str:
 
 
 DEBUG = env.bool("DEBUG", False)
+if PRODUCTION and DEBUG:
+    raise ImproperlyConfigured("DEBUG is on; PORTAL_MODE=production never shows its insides.")
 SECRET_KEY = _secret_key()
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # older keys: links in old mails keep working
 PUBLIC_BASE_URL = (_required("PUBLIC_BASE_URL") or f"http://127.0.0.1:{env.int('PORT', 8000)}").rstrip("/")
@@ -187,6 +189,8 @@ if PRODUCTION:
 
 # Mail. Everything leaves through the outbox; even allauth's mails become rows first.
 SMTP_URL = _required("SMTP_URL") or "smtp://127.0.0.1:1025"
+if not SMTP_URL.startswith(("smtp://", "smtp+starttls://")):  # the value holds a password: it is not shown
+    raise ImproperlyConfigured("SMTP_URL begins with neither smtp:// nor smtp+starttls://.")
 MAIL_DOMAIN = env.str("MAIL_DOMAIN", "portal.example")
 MAIL_FROM = env.str("MAIL_FROM", f"{ORGANISATION} status <status@{MAIL_DOMAIN}>")
 BOUNCE_ADDRESS = env.str("BOUNCE_ADDRESS", f"bounce@{MAIL_DOMAIN}")

@@ -12,6 +12,7 @@ admin.site.site_url = "/portal/"
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("admin/", admin.site.urls),
+    path("accounts/email/", views.address_stays),
     path("accounts/", include("allauth.account.urls")),
     path("portal/pulse/", views.pulse, name="pulse"),
     path("portal/", include("incidents.urls")),

@@ -12,6 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from irportal.outbox.models import Pulse
+from irportal.refused import Refused
 
 
 @login_not_required
@@ -59,6 +60,11 @@ def pulse(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return HttpResponse(status=204)
     return render(request, "components/_vitals.html", {"was": request.GET.get("was")})
+
+
+def address_stays(request: HttpRequest) -> HttpResponse:
+    """In place of the library's page: the record names people by address, so nobody changes their own unseen."""
+    raise Refused("An admin changes addresses in the settings, where the change is written down.")
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -195,3 +195,13 @@ def test_a_stranger_is_sent_to_sign_in(client, db, path):
     answer = client.get(path, follow=True)
 
     assert answer.request["PATH_INFO"] == reverse("account_login")
+
+
+def test_nobody_changes_their_own_address_unseen(client, ada):
+    """The record names people by address, and mails about incidents go there."""
+    client.force_login(ada)
+    for typed in ({"action_add": "", "email": "ada@elsewhere.example"}, {"action_primary": "", "email": ada.email}):
+        assert client.post("/accounts/email/", typed).status_code == 409
+    assert client.get("/accounts/email/").status_code == 409
+    ada.refresh_from_db()
+    assert ada.email == "ada@example.com"
