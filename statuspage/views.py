@@ -48,7 +48,7 @@ def history(request: HttpRequest, year: int | None = None, month: int = 1) -> Ht
     now = _minute()
     try:
         body = snapshot.history(now, date(year, month, 1) if year else None)
-    except ValueError:
+    except (ValueError, OverflowError):
         body = None
     if body is None:
         raise Http404("The record does not reach that month.")

@@ -98,7 +98,7 @@ def test_history_turns_by_month_and_ends_where_the_record_ends(client, freezer):
 
     assert 'href="/history/2026-02"' in client.get("/history").content.decode()
     assert "Slow answers" in words(client.get("/history/2026-01"))
-    for month in ("2025-12", "2026-04", "2026-13"):
+    for month in ("2025-12", "2026-04", "2026-13", f"{10**20}-01"):
         assert client.get(f"/history/{month}").status_code == 404
 
 
