@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from incidents.comms.models import Customer
 from incidents.lifecycle.models import Incident, RoleAssignment
 from incidents.policy.matrix import Facts, reaches_all
+from irportal.accounts.models import User
 from irportal.outbox import audiences
 from irportal.outbox.audiences import Reader
 from irportal.outbox.models import Suppression
@@ -58,19 +59,34 @@ def _contact(customer: Customer) -> Reader:
 
 
 def staff(facts: dict[str, Any]) -> list[Reader]:
-    """Audience `staff`: whoever holds a role on the incident; `roles` narrows it, an empty list means all."""
+    """Audience `staff`: whoever holds a role on the incident; `roles` narrows it, an empty list means all.
+
+    What is meant for certain roles never reaches nobody: without them it goes to all roles, without any to all who
+    may command or publish.
+    """
     held = RoleAssignment.objects.filter(
         incident_id=facts["incident"], ended_at=None, person__is_active=True
     ).select_related("person")
-    if facts.get("roles"):
-        held = held.filter(role__in=facts["roles"])
+    meant = held.filter(role__in=facts["roles"]) if facts.get("roles") else held
+    if facts.get("roles") and not meant:
+        meant = held
+    if facts.get("roles") and not meant:
+        return _in_charge()
     return [
         Reader(
             key=f"user:{row.person_id}",
             address=row.person.email,
             why=f"You are {row.get_role_display().lower()}.",
         )
-        for row in held
+        for row in meant
+    ]
+
+
+def _in_charge() -> list[Reader]:
+    people = User.objects.filter(is_active=True, groups__name__in=["commander", "publisher", "admin"]).distinct()
+    return [
+        Reader(key=f"user:{person.pk}", address=person.email, why="Nobody who is still here holds a role on it.")
+        for person in people
     ]
 
 

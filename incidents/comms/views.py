@@ -19,7 +19,7 @@ from incidents.lifecycle.models import Incident
 from incidents.workflow import Update
 from irportal import prose
 from irportal.outbox.models import Announcement
-from irportal.parts import StaffRequest
+from irportal.parts import StaffRequest, carried_out
 from irportal.refused import Refused
 
 UPDATE = "incidents/comms/update.html"
@@ -101,7 +101,7 @@ def _is_good(form: UpdateForm, incident: Incident) -> bool:
     try:
         check_seen(incident, form.cleaned_data.get("seen"))
     except Refused as refusal:
-        form.refuse(refusal)
+        form.add_error(None, str(refusal))
         form.see(_newest(incident))
     return False
 
@@ -113,7 +113,7 @@ def _preview(request: StaffRequest, incident: Incident, form: UpdateForm, notice
     try:
         shown = workflow.preview(incident, change, by=request.user, seen=form.cleaned_data["seen"])
     except Refused as refusal:
-        form.refuse(refusal)
+        form.add_error(None, str(refusal))
         form.see(_newest(incident))
         return _page(request, incident, form)
     return _page(
@@ -157,7 +157,7 @@ def _do(request: StaffRequest, incident: Incident, *, send_now: bool) -> HttpRes
     try:
         workflow.update(incident, change, by=request.user, send=send_now, seen=form.cleaned_data["seen"])
     except Refused as refusal:
-        form.refuse(refusal)
+        form.add_error(None, str(refusal))
         form.see(_newest(incident))
         return _page(request, incident, form)
     messages.success(request, _said(change, send_now=send_now))
@@ -184,13 +184,8 @@ def approve(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
 def send_back(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
     message = get_object_or_404(Message.objects.select_related("incident", "author"), pk=pk, incident__ref=ref)
     form = SendBackForm(request.POST or None)
-    if form.is_valid():
-        try:
-            actions.send_back(message, reason=form.cleaned_data["reason"], by=request.user)
-        except Refused as refusal:
-            form.add_error(None, str(refusal))
-        else:
-            return redirect(message.incident)
+    if carried_out(form, lambda data: actions.send_back(message, **data, by=request.user)):
+        return redirect(message.incident)
     return _small(request, message.incident, form, f"Send back to {message.author}", "Send back", message.text)
 
 
@@ -208,28 +203,16 @@ def _duty(ref: str, pk: int) -> CommsDuty:
 @require_http_methods(["GET", "POST"])
 @permission_required("incidents.waive_duty", raise_exception=True)
 def waive(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
-    duty = _duty(ref, pk)
-    form = WaiveForm(request.POST or None)
-    if form.is_valid():
-        try:
-            actions.waive(duty, reason=form.cleaned_data["reason"], by=request.user)
-        except Refused as refusal:
-            form.add_error(None, str(refusal))
-        else:
-            return redirect(duty.incident)
+    duty, form = _duty(ref, pk), WaiveForm(request.POST or None)
+    if carried_out(form, lambda data: actions.waive(duty, **data, by=request.user)):
+        return redirect(duty.incident)
     return _small(request, duty.incident, form, "Waive a promise", "Waive it", str(duty))
 
 
 @require_http_methods(["GET", "POST"])
 @permission_required("incidents.waive_duty", raise_exception=True)
 def settle(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
-    duty = _duty(ref, pk)
-    form = SettleForm(request.POST or None)
-    if form.is_valid():
-        try:
-            actions.settle(duty, text=form.cleaned_data["text"], by=request.user)
-        except Refused as refusal:
-            form.add_error(None, str(refusal))
-        else:
-            return redirect(duty.incident)
+    duty, form = _duty(ref, pk), SettleForm(request.POST or None)
+    if carried_out(form, lambda data: actions.settle(duty, **data, by=request.user)):
+        return redirect(duty.incident)
     return _small(request, duty.incident, form, "Record what was done", "Record it", str(duty))

@@ -28,6 +28,7 @@ from statuspage.models import Component
 
 Kind, Marker = TimelineEntry.Kind, TimelineEntry.Marker
 NO_POLICY = "No approved policy is in force; load one with `manage.py load_policy`."
+AGAIN = timedelta(minutes=1)  # within it, the same words by the same person are a second click
 FUTURE_SLACK = timedelta(minutes=2)  # between the clock of the person's desk and ours
 
 
@@ -93,6 +94,7 @@ def open_incident(facts: Declaration, *, by: User) -> Incident:
     if policy is None:
         raise Refused(NO_POLICY)
     not_ahead(facts.detected_at)
+    _refuse_again(facts, by=by, since=now - AGAIN)
     incident = Incident.objects.create(
         number=(Incident.objects.aggregate(last=Max("number"))["last"] or 0) + 1,
         title=facts.title,
@@ -127,6 +129,13 @@ def open_incident(facts: Declaration, *, by: User) -> Incident:
         components=[f"{component.code}: {state}" for component, state in facts.components],
     )
     return incident
+
+
+def _refuse_again(facts: Declaration, *, by: User, since: datetime) -> None:
+    """A button pressed twice declares once; two incidents would tell customers everything twice."""
+    same = {"declared_by": by, "title": facts.title, "type": facts.type, "started_at": facts.started_at}
+    if known := Incident.objects.filter(declared_at__gt=since, impact_text=facts.impact, **same).first():
+        raise Refused(f"You declared this a moment ago: it is {known.ref}. Nothing was declared twice.")
 
 
 def _first_lines(incident: Incident, *, by: User) -> None:
@@ -289,6 +298,7 @@ def add_note(incident: Incident, *, text: str, at: datetime, by: User, marker: s
     incident = Incident.objects.locked(incident.pk)
     if marker == Marker.CONTAINED:
         incident.contained_at = not_ahead(at)
+        incident.check_order()
         incident.save(update_fields=["contained_at"])
     entry = note(incident, Kind.NOTE, text, by=by, at=not_ahead(at), marker=marker)
     ledger.append("timeline.noted", subject=incident.ref, by=by, text=text, said_at=at, marker=marker)
@@ -330,8 +340,5 @@ def _move_instant(incident: Incident, entry: TimelineEntry, at: datetime) -> Non
     if entry.marker in ("", Marker.DECLARED) or getattr(incident, name) != entry.occurred_at:
         return
     setattr(incident, name, at)
-    if incident.detected_at < incident.started_at:
-        raise Refused("An incident cannot be noticed before it started.")
-    if incident.resolved_at and incident.resolved_at < incident.started_at:
-        raise Refused("An incident cannot be resolved before it started.")
+    incident.check_order()
     incident.save(update_fields=[name])

@@ -47,10 +47,7 @@ class SeenForm(forms.Form):
     """Carries what the person had seen, so that a change by somebody else meanwhile is shown, not overwritten."""
 
     seen = forms.IntegerField(widget=forms.HiddenInput, required=False)
-
-    def refuse(self, sentence: object) -> None:
-        """Show a refusal on top of the form, and let the next try count as having seen what it says."""
-        self.add_error(None, str(sentence))
+    was_refused = False
 
     def see(self, newest: int) -> None:
         """Everything up to timeline entry `newest` is now on the person's screen."""

@@ -167,6 +167,21 @@ class Incident(models.Model):
         """Declared so late that the record is after the fact."""
         return self.declared_at - self.detected_at > timedelta(hours=24)
 
+    def check_order(self) -> None:
+        """Refuse instants that contradict each other: nothing precedes the start, the end follows what it ended."""
+        said = [
+            (self.detected_at, "noticed", self.started_at, "started"),
+            (self.identified_at, "identified", self.started_at, "started"),
+            (self.contained_at, "contained", self.started_at, "started"),
+            (self.recovered_at, "over", self.started_at, "started"),
+            (self.resolved_at, "resolved", self.started_at, "started"),
+            (self.resolved_at, "resolved", self.contained_at, "was contained"),
+            (self.resolved_at, "resolved", self.recovered_at, "went to Monitoring"),
+        ]
+        for at, what, first, before in said:
+            if at and first and at < first:
+                raise Refused(f"An incident cannot be {what} before it {before}, {first:%Y-%m-%d %H:%M} UTC.")
+
     def is_backwards(self, status: str) -> bool:
         return self.ORDER.index(self.Status(status)) < self.ORDER.index(self.Status(self.status))
 
@@ -201,7 +216,7 @@ class Incident(models.Model):
             self.recovered_at = self.recovered_at or at
             self.gate_override_reason = reason if why else ""
         elif self.status == self.Status.RESOLVED:
-            self.resolved_at = self.recovered_at = None
+            self.resolved_at = self.recovered_at = self.contained_at = None
         if status == self.Status.IDENTIFIED:
             self.identified_at = self.identified_at or at
         if status == self.Status.MONITORING:
@@ -209,8 +224,9 @@ class Incident(models.Model):
         elif status != self.Status.RESOLVED:
             self.recovered_at = None
         self.status = status
+        self.check_order()
 
-    MOVED = ["status", "identified_at", "recovered_at", "resolved_at", "gate_override_reason"]
+    MOVED = ["status", "identified_at", "contained_at", "recovered_at", "resolved_at", "gate_override_reason"]
 
 
 class IncidentComponent(models.Model):

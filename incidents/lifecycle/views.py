@@ -28,7 +28,7 @@ from incidents.lifecycle.forms import (
 from incidents.lifecycle.models import Incident, TimelineEntry
 from incidents.policy import matrix
 from incidents.policy.models import IncidentType, PolicyVersion
-from irportal.parts import StaffRequest, render_part
+from irportal.parts import StaffRequest, carried_out, render_part
 from irportal.refused import Refused
 from statuspage.models import Notice
 
@@ -234,6 +234,9 @@ def _newest(incident: Incident) -> int:
 
 
 def _show(request: StaffRequest, incident: Incident, form: Any, title: str, button: str, **more: Any) -> HttpResponse:
+    """The form again; once a refusal has said what changed meanwhile, that counts as seen."""
+    if getattr(form, "was_refused", False) and hasattr(form, "see"):
+        form.see(_newest(incident))
     context = {"incident": incident, "form": form, "title": title, "button": button, **more}
     return render(request, ONE_FIELD, context, status=400 if form.errors else 200)
 
@@ -244,25 +247,16 @@ def severity(request: StaffRequest, ref: str) -> HttpResponse:
     found = get_incident(ref)
     initial = {"severity": found.severity, "seen": _newest(found)}
     form = SeverityForm(request.POST or None, incident=found, initial=initial)
-    if form.is_valid():
-        data = form.cleaned_data
-        try:
-            workflow.change_severity(
-                found, rank=data["severity"], reason=data["reason"], by=request.user, seen=data["seen"]
-            )
-        except Refused as refusal:
-            form.refuse(refusal)
-            form.see(_newest(found))
-        else:
-            return redirect(found)
-    return _show(
-        request,
-        found,
-        form,
-        "Change severity",
-        "Change severity",
-        **outlook(found.policy_version, found.severity),
-    )
+
+    def change(data: dict[str, Any]) -> None:
+        workflow.change_severity(
+            found, rank=data["severity"], reason=data["reason"], by=request.user, seen=data["seen"]
+        )
+
+    if carried_out(form, change):
+        return redirect(found)
+    more = outlook(found.policy_version, found.severity)
+    return _show(request, found, form, "Change severity", "Change severity", **more)
 
 
 @require_http_methods(["GET", "POST"])
@@ -270,22 +264,8 @@ def severity(request: StaffRequest, ref: str) -> HttpResponse:
 def roles(request: StaffRequest, ref: str) -> HttpResponse:
     found = get_incident(ref)
     form = RoleForm(request.POST or None, initial={"seen": _newest(found)})
-    if form.is_valid():
-        data = form.cleaned_data
-        try:
-            actions.assign(
-                found,
-                role=data["role"],
-                person=data["person"],
-                reason=data["reason"],
-                by=request.user,
-                seen=data["seen"],
-            )
-        except Refused as refusal:
-            form.refuse(refusal)
-            form.see(_newest(found))
-        else:
-            return redirect(found)
+    if carried_out(form, lambda data: actions.assign(found, **data, by=request.user)):
+        return redirect(found)
     return _show(request, found, form, "Assign a role", "Assign")
 
 
@@ -301,24 +281,13 @@ def impact(request: StaffRequest, ref: str) -> HttpResponse:
         "seen": _newest(found),
     } | {f"component_{row.component_id}": row.state for row in found.components.all()}
     form = ImpactForm(request.POST or None, initial=initial)
-    if form.is_valid():
-        data = form.cleaned_data
-        try:
-            workflow.change_impact(
-                found,
-                components=form.components(),
-                impact=data["impact"],
-                personal_data=data["personal_data"],
-                ai_involved=data["ai_involved"],
-                estimate=data["estimate"],
-                by=request.user,
-                seen=data["seen"],
-            )
-        except Refused as refusal:
-            form.refuse(refusal)
-            form.see(_newest(found))
-        else:
-            return redirect(found)
+
+    def change(data: dict[str, Any]) -> None:
+        said = {name: data[name] for name in ("impact", "personal_data", "ai_involved", "estimate", "seen")}
+        workflow.change_impact(found, components=form.components(), by=request.user, **said)
+
+    if carried_out(form, change):
+        return redirect(found)
     return _show(request, found, form, "Change impact", "Save impact")
 
 
@@ -327,14 +296,8 @@ def impact(request: StaffRequest, ref: str) -> HttpResponse:
 def add_note(request: StaffRequest, ref: str) -> HttpResponse:
     found = get_incident(ref)
     form = NoteForm(request.POST)
-    if form.is_valid():
-        data = form.cleaned_data
-        try:
-            actions.add_note(found, text=data["text"], at=data["at"], marker=data["marker"], by=request.user)
-        except Refused as refusal:
-            form.add_error("at", str(refusal))
-        else:
-            return redirect(f"{found.get_absolute_url()}#timeline")
+    if carried_out(form, lambda data: actions.add_note(found, **data, by=request.user)):
+        return redirect(f"{found.get_absolute_url()}#timeline")
     return render(request, PAGE, {**page_context(request, found), "note_form": form}, status=400)
 
 
@@ -344,12 +307,7 @@ def correct(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
     found = get_incident(ref)
     entry = get_object_or_404(TimelineEntry, pk=pk, incident=found)
     form = CorrectionForm(request.POST or None, initial={"at": entry.occurred_at, "text": entry.text})
-    if form.is_valid():
-        try:
-            actions.correct(entry, text=form.cleaned_data["text"], at=form.cleaned_data["at"], by=request.user)
-        except Refused as refusal:
-            form.add_error(None, str(refusal))
-        else:
-            return redirect(f"{found.get_absolute_url()}#timeline")
+    if carried_out(form, lambda data: actions.correct(entry, **data, by=request.user)):
+        return redirect(f"{found.get_absolute_url()}#timeline")
     said = f"{entry.occurred_at:%H:%M} UTC: {entry.text}"
     return _show(request, found, form, "Correct a line of the record", "Add the correction", before=said)
