@@ -67,10 +67,9 @@ def staff(facts: dict[str, Any]) -> list[Reader]:
     held = RoleAssignment.objects.filter(
         incident_id=facts["incident"], ended_at=None, person__is_active=True
     ).select_related("person")
-    meant = held.filter(role__in=facts["roles"]) if facts.get("roles") else held
-    if facts.get("roles") and not meant:
-        meant = held
-    if facts.get("roles") and not meant:
+    wanted = facts.get("roles")
+    meant = (wanted and held.filter(role__in=wanted)) or held
+    if wanted and not meant:
         return _in_charge()
     return [
         Reader(

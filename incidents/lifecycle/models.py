@@ -180,7 +180,7 @@ class Incident(models.Model):
         ]
         for at, what, first, before in said:
             if at and first and at < first:
-                raise Refused(f"An incident cannot be {what} before it {before}, {first:%Y-%m-%d %H:%M} UTC.")
+                raise Refused(f"An incident cannot be {what} before it {before}. That was {first:%Y-%m-%d %H:%M} UTC.")
 
     def is_backwards(self, status: str) -> bool:
         return self.ORDER.index(self.Status(status)) < self.ORDER.index(self.Status(self.status))

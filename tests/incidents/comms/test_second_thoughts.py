@@ -8,9 +8,11 @@ from django.utils import timezone
 from incidents import workflow
 from incidents.comms import actions
 from incidents.comms.audiences import customers_of
+from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Incident, Role, RoleContact
 from irportal.outbox import engine
 from irportal.outbox.models import Announcement
+from irportal.refused import Refused
 from statuspage.models import Notice
 
 pytestmark = pytest.mark.django_db
@@ -192,3 +194,51 @@ def test_an_upgrade_takes_no_role_away(declare, judge, grace, freezer):
     RoleContact.objects.create(role=Role.INCIDENT_COMMANDER, person=RoleContact.objects.get().person)
     judge(incident, 1)
     assert incident.roles.get(role=Role.INCIDENT_COMMANDER, ended_at=None).person == grace
+
+
+def test_a_broken_promise_never_reaches_nobody(declare, grace, lin, root, freezer, smtp_relay):
+    incident = declare(rank=1)
+    incident.duties.update(holding=False)
+    for person in (grace, lin):
+        person.is_active = False
+        person.save()
+    freezer.shift(16 * MINUTE)
+    engine.run_once()
+    assert set(smtp_relay.addresses) == {"root@example.com"}
+
+
+def test_a_button_pressed_twice_declares_once(declare, freezer):
+    declare()
+    with pytest.raises(Refused, match="You declared this a moment ago: it is INC-1"):
+        declare()
+    assert Incident.objects.count() == 1
+    freezer.shift(2 * MINUTE)
+    assert declare().ref == "INC-2"
+
+
+@pytest.mark.parametrize("marker", ["started", "detected", "recovered", "resolved"])
+def test_no_correction_makes_times_contradict_each_other(declare, update, grace, freezer, marker):
+    incident = declare()
+    for minutes, status in ((10, "monitoring"), (30, "resolved")):
+        freezer.shift(minutes * MINUTE)
+        update(incident, status=status)
+    line = incident.timeline.get(marker=marker)
+    wrong = timezone.now() if marker in ("started", "recovered") else incident.started_at - MINUTE
+    wrong = wrong + MINUTE if marker == "recovered" else wrong
+    with pytest.raises(Refused, match="An incident cannot be"):
+        lifecycle.correct(line, text="Corrected", at=wrong, by=grace)
+    incident.refresh_from_db()
+    assert getattr(incident, f"{marker}_at") == line.occurred_at
+
+
+def test_harm_cannot_be_contained_before_it_began(declare, grace):
+    incident = declare()
+    with pytest.raises(Refused, match="cannot be contained before it started"):
+        lifecycle.add_note(incident, text="Stopped", at=incident.started_at - MINUTE, by=grace, marker="contained")
+
+
+def test_an_incident_opened_again_is_not_contained(declare, update, grace, freezer):
+    incident = declare()
+    lifecycle.add_note(incident, text="Stopped", at=timezone.now(), by=grace, marker="contained")
+    update(incident, status="resolved", reason="Stable")
+    assert update(incident, status="investigating", reason="It is back").contained_at is None

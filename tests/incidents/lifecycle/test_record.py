@@ -19,7 +19,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def test_incidents_declared_in_one_minute_get_channels_of_their_own(declare, freezer):
-    names = [declare().channel_name for _ in range(3)]
+    names = [declare(title=f"Trouble {n}").channel_name for n in range(3)]
     freezer.shift(MINUTE)
     names.append(declare().channel_name)
     base = "#incident-20260302-143"

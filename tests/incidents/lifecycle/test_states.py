@@ -57,7 +57,8 @@ def test_the_way_forward_needs_none(was, to):
     ("minutes", "opens"), [(0, False), (29, False), (29.99, False), (30, True), (31, True), (600, True)]
 )
 def test_resolved_waits_thirty_minutes_in_monitoring_or_says_why_not(minutes, opens):
-    it = incident("monitoring", recovered_at=NOW - timedelta(minutes=minutes))
+    over = NOW - timedelta(minutes=minutes)
+    it = incident("monitoring", started_at=over, detected_at=over, recovered_at=over)
     assert (it.needs_reason("resolved", at=NOW) == "") is opens
     if not opens:
         with pytest.raises(Refused, match="30 min in Monitoring"):
