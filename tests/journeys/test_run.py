@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -83,6 +84,13 @@ def test_a_part_that_is_killed_takes_the_portal_down_by_name(again, name):
     assert again.process.wait(60) == 1
     assert f"The part “{name}” was killed by SIGKILL" in again.said()
     assert family.isdisjoint(table())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
+def test_a_killed_parent_leaves_nobody_behind(again):
+    family = again.family()
+    os.kill(again.process.pid, signal.SIGKILL)
+    until(lambda: family.isdisjoint(table()), seconds=30, what="the end of every part")
 
 
 def test_a_taken_port_is_said_before_anything_starts(tmp_path):

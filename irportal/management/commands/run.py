@@ -5,6 +5,7 @@ asks the parts whether they live instead of reading their output: a worker kille
 hold its output open for ever.
 """
 
+import ctypes
 import fcntl
 import io
 import os
@@ -30,6 +31,7 @@ from irportal.accounts import actions as accounts
 from irportal.accounts.models import User
 
 KILL_WAIT = 10  # seconds a part has to end by itself (a worker takes 5); what it had in hand falls due again
+PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
 PAGE_WAIT = 60  # seconds until the first page must have answered
 BANNER = """
   Status page   http://127.0.0.1:{port}/
@@ -55,6 +57,7 @@ class Part:
             env=env,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=end_with_parent,
         )
 
     def death(self) -> str:
@@ -182,6 +185,15 @@ def environment(port: int, mail_port: int) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
     }
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this part when the parent dies without a word, so that nothing goes on unseen.
+
+    Linux only; elsewhere parts that were left behind hold the port, and the next run says so.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def check_alive(parts: list[Part]) -> None:
