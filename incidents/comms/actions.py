@@ -169,7 +169,15 @@ def write(incident: Incident, *, audience: str, text: str, by: User, next_update
         author=by,
         written_at=now,
     )
-    ledger.append("message.drafted", subject=incident.ref, by=by, audience=audience, sha256=message.content_hash)
+    ledger.append(
+        "message.drafted",
+        subject=incident.ref,
+        by=by,
+        audience=audience,
+        status=message.public_status,
+        next_update_by=next_update_by,
+        sha256=message.content_hash,
+    )
     return message
 
 

@@ -173,7 +173,7 @@ def approve(postmortem: PostMortem, *, by: User, content_hash: str) -> PostMorte
     """
     postmortem = _locked(postmortem)
     postmortem.move_to(Status.APPROVED)
-    if by.pk in (postmortem.author_id, postmortem.saved_by_id):
+    if queries.has_written(postmortem, by):
         raise Refused("You wrote this post-mortem; somebody else has to approve it.")
     if queries.content_hash(postmortem) != content_hash:
         raise Refused("The post-mortem or the incident's record changed after you opened this page. Read it again.")

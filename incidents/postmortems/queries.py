@@ -15,6 +15,7 @@ from incidents.lifecycle.models import Incident, IncidentComponent, TimelineEntr
 from incidents.policy import matrix
 from incidents.postmortems import sections
 from incidents.postmortems.models import PostMortem
+from irportal.accounts.models import User
 from irportal.ledger import tree
 from irportal.ledger.models import Checkpoint, Entry
 
@@ -142,6 +143,13 @@ def saves_after(postmortem: PostMortem, revision: int) -> list[Entry]:
     """The ledger's entries of saves somebody made after the given revision, oldest first."""
     saves = _entries(postmortem.incident).filter(deed="postmortem.saved")
     return [entry for entry in saves if json.loads(entry.line)["facts"]["revision"] > revision]
+
+
+def has_written(postmortem: PostMortem, person: User) -> bool:
+    """Whether any save of it, in any version, was theirs: the first and the last are columns, the rest is recorded."""
+    if person.pk in (postmortem.author_id, postmortem.saved_by_id):
+        return True
+    return any(json.loads(entry.line)["by"] == person.email for entry in saves_after(postmortem, -1))
 
 
 def report_context(

@@ -138,7 +138,7 @@ def _page(
     request: StaffRequest, postmortem: PostMortem, form: Any, items: Any, status: int = 200, **more: Any
 ) -> HttpResponse:
     user = request.user
-    wrote = user.pk in (postmortem.author_id, postmortem.saved_by_id)
+    wrote = queries.has_written(postmortem, user)
     context = {
         "postmortem": postmortem,
         "incident": postmortem.incident,

@@ -1,5 +1,7 @@
 """People change their minds: severity, facts and states move, and no promise is lost, doubled or quietly broken."""
 
+import hashlib
+import json
 from datetime import timedelta
 
 import pytest
@@ -10,6 +12,7 @@ from incidents.comms import actions
 from incidents.comms.audiences import customers_of
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Incident, Role, RoleContact
+from irportal.ledger.models import Entry
 from irportal.outbox import engine
 from irportal.outbox.models import Announcement
 from irportal.refused import Refused
@@ -242,3 +245,12 @@ def test_an_incident_opened_again_is_not_contained(declare, update, grace, freez
     lifecycle.add_note(incident, text="Stopped", at=timezone.now(), by=grace, marker="contained")
     update(incident, status="resolved", reason="Stable")
     assert update(incident, status="investigating", reason="It is back").contained_at is None
+
+
+def test_an_auditor_can_compute_the_hash_of_what_was_approved_from_the_record(declare, update, freezer):
+    incident = declare()
+    update(incident, customer_text="We are looking.")
+    said = json.loads(Entry.objects.get(deed="message.drafted").line)["facts"]
+    parts = [said["audience"], said["status"], said["next_update_by"] or "-", "We are looking."]
+    assert hashlib.sha256("\0".join(parts).encode()).hexdigest() == said["sha256"]
+    assert json.loads(Entry.objects.get(deed="message.sent").line)["facts"]["sha256"] == said["sha256"]

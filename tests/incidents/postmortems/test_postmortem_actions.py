@@ -113,6 +113,14 @@ def test_who_last_changed_it_cannot_approve_it(draft, grace, lin):
         actions.approve(review, by=grace, content_hash=actions.content_hash(review))
 
 
+def test_who_wrote_between_two_others_cannot_approve_it(draft, grace, lin):
+    grown = actions.save_draft(draft, {"tracker": "AG-2"}, by=grace, seen=draft.revision)
+    grown = actions.save_draft(grown, {"tracker": "AG-3"}, by=lin, seen=grown.revision)
+    review = actions.submit(grown, by=lin)
+    with pytest.raises(Refused, match="somebody else has to approve"):
+        actions.approve(review, by=grace, content_hash=actions.content_hash(review))
+
+
 def test_a_correction_of_the_timeline_after_reading_stops_the_approval(in_review, grace, lin):
     seen = actions.content_hash(in_review)
     entry = in_review.incident.timeline.get(marker="contained")
