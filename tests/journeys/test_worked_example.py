@@ -33,9 +33,9 @@ def sign_in(page: Page, portal: Portal, email: str, password: str) -> None:
     expect(page.get_by_role("navigation", name="Main")).to_be_visible()
 
 
-def declare(page: Page, portal: Portal) -> str:
+def declare(page: Page, portal: Portal, title: str = "Agent API unavailable") -> str:
     page.goto(f"{portal.base_url}/portal/incidents/declare")
-    page.get_by_label("What do people see?").fill("Agent API unavailable")
+    page.get_by_label("What do people see?").fill(title)
     page.get_by_label("What kind of incident is it?").select_option("T01")
     page.get_by_role("radio", name=re.compile("SEV1")).check()
     page.get_by_label("Agent API").select_option("major_outage")
@@ -156,7 +156,7 @@ def test_everything_works_without_javascript(portal: Portal, chromium: Browser):
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     sign_in(page, portal, portal.email, portal.password)
-    ref = declare(page, portal)
+    ref = declare(page, portal, "Agent API unavailable once more")
     send_update(page, portal, ref, *STEPS[1])
     expect(page.get_by_role("status")).to_contain_text("Sent.")
     send_update(page, portal, ref, "Resolved", "15:15", "It is over.")
