@@ -269,16 +269,17 @@ def _announce(message: Message, letter: letters.Letter, audience: str, facts: di
 def _publish(message: Message) -> None:
     """The only way text of an incident reaches the public page."""
     incident = message.incident
-    shown = Notice.objects.filter(ref=incident.ref).values_list("status", flat=True).first()
-    closes = message.public_status == Incident.Status.RESOLVED != shown
+    notice = Notice.objects.filter(ref=incident.ref).first()
+    closes = message.public_status == Incident.Status.RESOLVED != (notice and notice.status)
     at = incident.resolved_at if closes else message.sent_at
+    told = notice if notice and message.kind == Message.Kind.HOLDING else None
     page.publish(
         incident.ref,
         title=incident.title,
         status=message.public_status,
-        impact=PUBLIC_IMPACT[incident.severity],
+        impact=told.impact if told else PUBLIC_IMPACT[incident.severity],
         body=message.text,
-        affected=[(row.component, row.state) for row in incident.components.select_related("component")],
+        affected=letters.told_components(message),
         started_at=incident.started_at,
         said_at=at or timezone.now(),
         next_update_by=message.next_update_by,
@@ -502,9 +503,11 @@ def _keep(incident_id: int, now: datetime) -> None:
     due = list(incident.duties.overdue(now).filter(escalated_at=None))
     limit = incident.policy_version.holding_max_consecutive
     hold = [duty for duty in due if duty.holding and incident.is_open and _holdings_before(duty) < limit]
+    mails = any(duty.audience == "customers" for duty in hold)
     for duty in due:
         duty.incident = incident
-        if duty not in hold:
+        shown = mails and duty.message_class == "status_page"  # what customers get by mail keeps the page's promise too
+        if duty not in hold and not shown:
             _escalate(duty, now)
     if hold:
         _send_holding(incident, hold, now)

@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle.models import Incident
 from irportal import prose
-from statuspage.models import Component
+from statuspage.models import Component, Notice
 
 ZONES = (
     ("San Francisco", "America/Los_Angeles"),
@@ -55,16 +55,18 @@ def elsewhere(at: datetime) -> list[tuple[str, str]]:
     return found
 
 
-def _affected(incident: Incident) -> list[dict[str, Any]]:
-    rows = incident.components.select_related("component")
-    return [
-        {
-            "name": row.component.name,
-            "state": row.get_state_display().lower(),
-            "look": SHAPES[Component.State(row.state)],
-        }
-        for row in sorted(rows, key=lambda row: WORST.index(Component.State(row.state)))
-    ]
+def told_components(message: Message) -> list[tuple[Component, str]]:
+    """What a message says is affected: as staff judge it now, but a holding message repeats what was last published."""
+    incident = message.incident
+    notice = Notice.objects.open().filter(ref=incident.ref).first() if message.kind == Message.Kind.HOLDING else None
+    rows = notice.hits if notice else incident.components
+    return [(row.component, row.state) for row in rows.select_related("component")]
+
+
+def _affected(message: Message) -> list[dict[str, Any]]:
+    rows = [(component.name, Component.State(state)) for component, state in told_components(message)]
+    rows.sort(key=lambda row: WORST.index(row[1]))
+    return [{"name": name, "state": state.label.lower(), "look": SHAPES[state]} for name, state in rows]
 
 
 def customer_letter(message: Message) -> Letter:
@@ -89,7 +91,7 @@ def customer_letter(message: Message) -> Letter:
             "message": message,
             "status": Incident.Status(message.public_status).label,
             "is_resolved": message.public_status == Incident.Status.RESOLVED,
-            "affected": _affected(incident),
+            "affected": _affected(message),
             "body_html": prose.render(message.text),
             "earlier": [(row, Incident.Status(row.public_status).label, prose.render(row.text)) for row in earlier],
             "known": known,

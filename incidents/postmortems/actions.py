@@ -20,11 +20,15 @@ Status = PostMortem.Status
 
 @transaction.atomic
 def open_for(incident: Incident, *, by: User | None) -> PostMortem:
-    """The incident's post-mortem; begun from the record when there is none yet."""
+    """The incident's post-mortem; begun from the record when there is none yet.
+
+    An approved one begins its next version: the incident was opened again and has more to tell. What was approved
+    stays provable by its hash in the ledger and in the report made of it.
+    """
     incident = Incident.objects.locked(incident.pk)
     found = PostMortem.objects.filter(incident=incident).first()
     if found:
-        return found
+        return _next_version(found, by=by) if found.is_approved else found
     reason = incident.gate_override_reason
     postmortem = PostMortem.objects.create(
         incident=incident,
@@ -34,6 +38,22 @@ def open_for(incident: Incident, *, by: User | None) -> PostMortem:
         went_wrong=f"Closed sooner than the policy asks. The reason given: {reason}" if reason else "",
     )
     ledger.append("postmortem.opened", subject=incident.ref, by=by, version=postmortem.version)
+    return postmortem
+
+
+def _next_version(postmortem: PostMortem, *, by: User | None) -> PostMortem:
+    postmortem = _locked(postmortem)
+    before = postmortem.content_hash
+    postmortem.move_to(Status.DRAFT)
+    postmortem.version += 1
+    postmortem.submitted_at = postmortem.approver = postmortem.approved_at = None
+    postmortem.content_hash = ""
+    postmortem.save(
+        update_fields=["status", "version", "submitted_at", "approver", "approved_at", "content_hash", "updated_at"]
+    )
+    ledger.append(
+        "postmortem.opened", subject=postmortem.incident.ref, by=by, version=postmortem.version, approved_before=before
+    )
     return postmortem
 
 

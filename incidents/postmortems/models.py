@@ -34,7 +34,7 @@ class PostMortem(models.Model):
     NEXT: dict[str, set[str]] = {
         Status.DRAFT: {Status.REVIEW},
         Status.REVIEW: {Status.DRAFT, Status.APPROVED},
-        Status.APPROVED: set(),
+        Status.APPROVED: {Status.DRAFT},  # only by a second outage: what was approved no longer tells the whole
     }
 
     incident = models.OneToOneField(Incident, on_delete=models.PROTECT, related_name="postmortem")

@@ -8,7 +8,7 @@ from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle.models import Incident
@@ -80,7 +80,7 @@ def approve(request: StaffRequest, ref: str) -> HttpResponse:
     return redirect(postmortem)
 
 
-@require_safe
+@require_GET
 @permission_required("incidents.view_incident", raise_exception=True)
 def pdf(request: StaffRequest, ref: str) -> HttpResponse:
     """The report as one file, with its evidence inside. Every copy is written down."""

@@ -145,7 +145,7 @@ class Connection:
 
     def _refused(self, code: int, answer: bytes | str) -> Outcome:
         """Whom this answer blames; the relay is made ready for the next message."""
-        if code in (421, 454):
+        if code == 421:
             return Outcome(Attempt.Outcome.TRANSPORT, code, _text(answer))
         with suppress(OSError):  # a line that breaks here is met, and blamed, by the next message
             self.relay.rset()

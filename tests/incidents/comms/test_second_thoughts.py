@@ -254,3 +254,43 @@ def test_an_auditor_can_compute_the_hash_of_what_was_approved_from_the_record(de
     parts = [said["audience"], said["status"], said["next_update_by"] or "-", "We are looking."]
     assert hashlib.sha256("\0".join(parts).encode()).hexdigest() == said["sha256"]
     assert json.loads(Entry.objects.get(deed="message.sent").line)["facts"]["sha256"] == said["sha256"]
+
+
+def test_a_holding_message_tells_nothing_that_was_not_published(declare, update, freezer, organisation, lin):
+    incident = declare()
+    update(incident, customer_text="We are looking.")
+    workflow.change_impact(
+        incident,
+        components=[(organisation["dashboard"], "partial_outage")],
+        impact="Only the dashboard.",
+        personal_data="unknown",
+        ai_involved="unknown",
+        estimate="",
+        by=lin,
+    )
+    freezer.shift(timedelta(minutes=30))
+    actions.run_due(timezone.now())
+    notice = Notice.objects.get()
+    assert [hit.component.name for hit in notice.hits.all()] == ["Agent API"]
+    assert "Dashboard" not in Announcement.objects.get(topic="holding").text
+
+
+def test_the_page_is_not_called_overdue_by_the_turn_that_keeps_it(declare, freezer):
+    incident = declare()
+    for minutes in (15, 15, 30):
+        freezer.shift(timedelta(minutes=minutes))
+        actions.run_due(timezone.now())
+    escalated = incident.duties.filter(message_class="status_page", escalated_at__isnull=False)
+    assert not escalated.exists()
+
+
+def test_a_second_outage_begins_the_next_version_of_an_approved_post_mortem(time_machine, grace, lin):
+    from tests.incidents.postmortems import worked
+
+    postmortem = worked.approved(time_machine, commander=grace, writer=lin)
+    again = workflow.Update(status="investigating", at=timezone.now(), reason="It came back")
+    workflow.update(postmortem.incident, again, by=grace, send=True)
+    over = workflow.Update(status="resolved", at=timezone.now(), reason="Over again")
+    workflow.update(postmortem.incident, over, by=grace, send=True)
+    postmortem.refresh_from_db()
+    assert (postmortem.status, postmortem.version, postmortem.approver) == ("draft", 2, None)
