@@ -7,8 +7,8 @@ class IncidentsConfig(AppConfig):
 
     def ready(self) -> None:
         """Give the engine its duties and the outbox its audiences."""
-        from incidents.comms import actions, audiences
+        from incidents.comms import audiences, holding
         from irportal.outbox import engine
 
         audiences.register()
-        engine.on_turn(actions.run_due)
+        engine.on_turn(holding.run_due)

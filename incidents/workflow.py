@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import transaction
 
 from incidents.comms import actions as comms
+from incidents.comms import duties
 from incidents.comms.audiences import reach
 from incidents.comms.models import Message
 from incidents.lifecycle import actions as lifecycle
@@ -33,7 +34,8 @@ class Update:
 @transaction.atomic
 def declare(facts: Declaration, *, by: User) -> Incident:
     incident = lifecycle.open_incident(facts, by=by)
-    comms.start_duties(incident)
+    duties.start_duties(incident)
+    comms.tell_roles(incident)
     return incident
 
 
@@ -50,10 +52,10 @@ def update(incident: Incident, change: Update, *, by: User, send: bool, seen: in
     elif not (change.customer_text or change.internal_text):
         raise Refused("Nothing changes: choose another state or write something.")
     if was == Incident.Status.RESOLVED and incident.is_open:
-        comms.on_reopened(incident)
+        duties.on_reopened(incident)
     told = _tell(incident, change, by=by, send=send)
     if change.status == Incident.Status.RESOLVED != was:
-        comms.on_resolved(incident, told=told)
+        duties.on_resolved(incident, told=told)
         postmortems.open_for(incident, by=by)
     return incident
 
@@ -122,7 +124,7 @@ def preview(incident: Incident, change: Update, *, by: User, seen: int | None = 
 def change_severity(incident: Incident, *, rank: int, reason: str, by: User, seen: int | None = None) -> Incident:
     was = incident.severity
     incident = lifecycle.change_severity(incident, rank=rank, reason=reason, by=by, seen=seen)
-    comms.rederive(incident, was_rank=was)
+    duties.rederive(incident, was_rank=was)
     if incident.severity < was:
         lifecycle.fill_roles(incident, by=by)
         comms.tell_roles(incident)
@@ -151,5 +153,5 @@ def change_impact(
         by=by,
         seen=seen,
     )
-    comms.rederive(incident, was_rank=incident.severity)
+    duties.rederive(incident, was_rank=incident.severity)
     return incident

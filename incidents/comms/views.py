@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from incidents import workflow
-from incidents.comms import actions
+from incidents.comms import actions, duties
 from incidents.comms.forms import SendBackForm, SettleForm, UpdateForm, WaiveForm
 from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle.actions import check_seen
@@ -39,7 +39,7 @@ def _newest(incident: Incident) -> int:
 
 def _form(request: StaffRequest, incident: Incident) -> UpdateForm:
     now = timezone.now()
-    latest = actions.latest_promise(incident, now)
+    latest = duties.latest_promise(incident, now)
     initial = {
         "status": request.GET.get("status", incident.status),
         "at": now,
@@ -204,7 +204,7 @@ def _duty(ref: str, pk: int) -> CommsDuty:
 @permission_required("incidents.waive_duty", raise_exception=True)
 def waive(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
     duty, form = _duty(ref, pk), WaiveForm(request.POST or None)
-    if carried_out(form, lambda data: actions.waive(duty, **data, by=request.user)):
+    if carried_out(form, lambda data: duties.waive(duty, **data, by=request.user)):
         return redirect(duty.incident)
     return _small(request, duty.incident, form, "Waive a promise", "Waive it", str(duty))
 
@@ -213,6 +213,6 @@ def waive(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
 @permission_required("incidents.waive_duty", raise_exception=True)
 def settle(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
     duty, form = _duty(ref, pk), SettleForm(request.POST or None)
-    if carried_out(form, lambda data: actions.settle(duty, **data, by=request.user)):
+    if carried_out(form, lambda data: duties.settle(duty, **data, by=request.user)):
         return redirect(duty.incident)
     return _small(request, duty.incident, form, "Record what was done", "Record it", str(duty))

@@ -1,6 +1,5 @@
 """The list, the declaration, the incident page and the small forms beside it."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.decorators import permission_required
@@ -12,7 +11,6 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from incidents import workflow
 from incidents.comms import queries
-from incidents.comms.actions import PUBLIC_IMPACT, latest_promise
 from incidents.comms.audiences import customers_of, reach
 from incidents.comms.letters import initial_fields
 from incidents.comms.models import Message
@@ -191,9 +189,6 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
         "notice": Notice.objects.filter(ref=incident.ref).first(),
         "fields": initial_fields(incident),
         "targets": targets(incident),
-        "public_impact": PUBLIC_IMPACT[incident.severity],
-        "latest": latest_promise(incident, now),
-        "soon": now + timedelta(minutes=5),
         "note_form": NoteForm(initial={"at": now}),
     }
 

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from incidents import workflow
 from incidents.comms import actions as comms
+from incidents.comms import duties
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Role
 from irportal.ledger.models import Entry
@@ -42,8 +43,8 @@ DEEDS = {
     "message.sent": lambda i, o, g, n: comms.send(m := draft(i, n), by=n, content_hash=m.content_hash),
     "message.returned": lambda i, o, g, n: comms.send_back(draft(i, n), reason="Shorter", by=n),
     "notice.published": lambda i, o, g, n: comms.send(m := draft(i, n), by=n, content_hash=m.content_hash),
-    "duty.kept": lambda i, o, g, n: comms.settle(duty(i, "regulator_decision"), text="No clock applies.", by=n),
-    "duty.waived": lambda i, o, g, n: comms.waive(duty(i, "status_update"), reason="Told by phone", by=n),
+    "duty.kept": lambda i, o, g, n: duties.settle(duty(i, "regulator_decision"), text="No clock applies.", by=n),
+    "duty.waived": lambda i, o, g, n: duties.waive(duty(i, "status_update"), reason="Told by phone", by=n),
     "postmortem.opened": lambda i, o, g, n: workflow.update(
         i, workflow.Update(status="resolved", at=timezone.now(), reason="Stable"), by=g, send=True
     ),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from incidents.comms import actions, letters
+from incidents.comms import holding, letters
 from incidents.comms.models import CommsDuty
 from irportal.outbox.models import Announcement
 from statuspage.models import Component
@@ -88,7 +88,7 @@ def test_the_resolved_message_has_a_frame_of_its_own(declare, update, freezer, r
 def test_before_the_first_update_the_holding_message_claims_nothing(declare, freezer):
     incident = declare()
     freezer.shift(30 * MINUTE)
-    actions.run_due(timezone.now())
+    holding.run_due(timezone.now())
     letter = told("holding")
     assert letter.subject == "[INC-1] Still working on it: Agent API unavailable"
     assert "We are investigating a problem with Agent API." in flat(letter.text)
@@ -102,7 +102,7 @@ def test_after_the_first_update_the_holding_message_says_since_when_and_repeats_
     freezer.shift(5 * MINUTE)
     update(incident, status="identified", customer_text="The pool is exhausted.")
     freezer.shift(30 * MINUTE)
-    actions.run_due(timezone.now())
+    holding.run_due(timezone.now())
     letter = flat(told("holding").text)
     assert "We are still working on it; there is nothing new since 14:35 UTC." in letter
     assert "NEXT UPDATE BY 15:35 UTC" in letter
@@ -115,13 +115,13 @@ def test_a_holding_message_brings_no_news_of_the_state(declare, update, freezer)
     update(incident, customer_text="We look.")
     update(incident, status="monitoring")  # nobody outside was told
     freezer.shift(30 * MINUTE)
-    actions.run_due(timezone.now())
+    holding.run_due(timezone.now())
     assert incident.messages.get(kind="holding").public_status == "investigating"
 
 
 def test_holding_with_no_component_named_speaks_of_the_organisation(declare, settings):
     settings.ORGANISATION = "AgentGuard"
-    assert actions.holding_text(declare(components=[])).startswith("We are investigating a problem with AgentGuard.")
+    assert holding.holding_text(declare(components=[])).startswith("We are investigating a problem with AgentGuard.")
 
 
 @pytest.mark.parametrize(

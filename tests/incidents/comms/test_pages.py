@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from incidents.comms import actions as comms
+from incidents.comms import duties, holding
 from incidents.comms.models import Message
 from incidents.lifecycle import actions
 from irportal.outbox import engine
@@ -182,8 +182,8 @@ def test_every_outcome_is_named(page, declare, update, freezer, lin):
     incident = declare()
     update(incident, customer_text="We look.")
     freezer.shift(30 * MINUTE)
-    comms.run_due(timezone.now())
-    comms.waive(incident.duties.open().get(message_class="status_update"), reason="Phoned everybody", by=lin)
+    holding.run_due(timezone.now())
+    duties.waive(incident.duties.open().get(message_class="status_update"), reason="Phoned everybody", by=lin)
     said = text(page(INC))
     for outcome in ("Kept", "Holding message", "Waived", "Phoned everybody", "Due"):
         assert outcome in said

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from incidents import workflow
-from incidents.comms import actions
+from incidents.comms import duties, holding
 from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle.models import Incident
 from irportal.ledger.models import Entry
@@ -36,7 +36,7 @@ def due(incident, message_class="status_update"):
 def turn(freezer, minutes=0.0):
     """The clock moves, then the engine takes a turn."""
     freezer.shift(timedelta(minutes=minutes))
-    actions.run_due(timezone.now())
+    holding.run_due(timezone.now())
 
 
 def test_declaring_a_critical_outage_owes_every_audience_of_the_matrix(declare, freezer):
@@ -165,7 +165,7 @@ def test_many_hands_at_once_send_one_holding_message(declare, update, freezer):
     update(incident, customer_text="We are looking.")
     freezer.shift(30 * MINUTE)
     for _ in range(5):
-        actions.run_due(timezone.now())
+        holding.run_due(timezone.now())
     assert incident.messages.filter(kind="holding").count() == 1
 
 
@@ -333,14 +333,14 @@ def test_a_promise_can_be_waived_with_a_reason_and_the_next_one_follows(declare,
     incident = declare()
     update(incident, customer_text="We are looking.")
     duty = incident.duties.open().get(message_class="status_update")
-    actions.waive(duty, reason="Agreed with all customers by phone", by=lin)
+    duties.waive(duty, reason="Agreed with all customers by phone", by=lin)
     assert outcomes(incident) == ["kept", "waived", "open"]
 
 
 def test_a_decision_is_recorded_and_ends_kept(declare, freezer, lin):
     incident = declare()
     duty = incident.duties.get(message_class="regulator_decision")
-    actions.settle(duty, text="No clock applies; no personal data. Filed in the record.", by=lin)
+    duties.settle(duty, text="No clock applies; no personal data. Filed in the record.", by=lin)
     duty.refresh_from_db()
     assert duty.outcome == "kept"
 

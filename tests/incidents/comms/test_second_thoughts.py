@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from incidents import workflow
-from incidents.comms import actions
+from incidents.comms import duties, holding
 from incidents.comms.audiences import customers_of
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Incident, Role, RoleContact
@@ -83,8 +83,8 @@ def test_a_breach_notice_that_was_dropped_is_owed_again_by_its_old_time(declare,
 
 def test_a_notice_that_was_given_is_not_owed_twice(declare, judge, lin, freezer):
     incident = declare(rank=1)
-    actions.settle(incident.duties.open().get(message_class="incident_notice"), text="Sent, filed.", by=lin)
-    actions.waive(incident.duties.open().get(message_class="regulator_decision"), reason="Not ours", by=lin)
+    duties.settle(incident.duties.open().get(message_class="incident_notice"), text="Sent, filed.", by=lin)
+    duties.waive(incident.duties.open().get(message_class="regulator_decision"), reason="Not ours", by=lin)
     for rank in (3, 1):
         judge(incident, rank)
     assert owed(incident) == ["internal_update", "status_page", "status_update"]
@@ -142,7 +142,7 @@ def test_the_last_promised_update_is_held_when_nobody_writes(declare, update, ju
     update(incident, customer_text="We are looking.")
     judge(incident, 4)
     freezer.shift(31 * MINUTE)
-    actions.run_due(timezone.now())
+    holding.run_due(timezone.now())
     assert incident.messages.order_by("pk").last().kind == "holding"
     assert owed(incident) == []
 
@@ -164,7 +164,7 @@ def test_after_opening_again_the_holding_message_does_not_repeat_that_it_was_ove
     update(incident, status="investigating", reason="It is back")
     for minutes in (16, 15):
         freezer.shift(minutes * MINUTE)
-        actions.run_due(timezone.now())
+        holding.run_due(timezone.now())
     mail = Announcement.objects.filter(topic="holding").order_by("pk").last()
     assert "We are investigating a problem with Agent API." in mail.text
     assert "All is well" not in mail.text
@@ -269,7 +269,7 @@ def test_a_holding_message_tells_nothing_that_was_not_published(declare, update,
         by=lin,
     )
     freezer.shift(timedelta(minutes=30))
-    actions.run_due(timezone.now())
+    holding.run_due(timezone.now())
     notice = Notice.objects.get()
     assert [hit.component.name for hit in notice.hits.all()] == ["Agent API"]
     assert "Dashboard" not in Announcement.objects.get(topic="holding").text
@@ -279,7 +279,7 @@ def test_the_page_is_not_called_overdue_by_the_turn_that_keeps_it(declare, freez
     incident = declare()
     for minutes in (15, 15, 30):
         freezer.shift(timedelta(minutes=minutes))
-        actions.run_due(timezone.now())
+        holding.run_due(timezone.now())
     escalated = incident.duties.filter(message_class="status_page", escalated_at__isnull=False)
     assert not escalated.exists()
 

@@ -1,0 +1,301 @@
+"""What is owed: duties come into being, are met, move when the incident changes, and end. Every deed in the caller's
+transaction, under the incident's row lock; time that counts is the server's own.
+"""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from incidents.comms import cadence
+from incidents.comms.audiences import facts_of
+from incidents.comms.models import CommsDuty, Message
+from incidents.lifecycle import actions as lifecycle
+from incidents.lifecycle.models import Incident, TimelineEntry
+from incidents.policy import matrix
+from irportal.accounts.models import User
+from irportal.ledger import actions as ledger
+from irportal.refused import Refused
+from statuspage import publish as page
+from statuspage.models import Notice
+
+Outcome, Phase = CommsDuty.Outcome, CommsDuty.Phase
+MEETS = {
+    Message.Audience.CUSTOMERS: ["status_update", "status_page"],
+    Message.Audience.PAGE: ["status_page"],
+    Message.Audience.INTERNAL: ["internal_update", "internal_summary"],
+}
+TOLD_OUTSIDE = ["status_update", "status_page"]
+
+
+def owed(incident: Incident) -> list[matrix.Duty]:
+    """Everything the pinned matrix asks for at the incident's severity, given what is known of it now."""
+    rules, facts = incident.policy_version.rules(), facts_of(incident)
+    return [
+        duty for audience in matrix.AUDIENCES for duty in matrix.duties_for(rules, incident.severity, audience, facts)
+    ]
+
+
+def start_duties(incident: Incident) -> None:
+    """Create every duty of the matrix and tell the people who hold a role, in the caller's transaction."""
+    now = timezone.now()
+    made = [_create(incident, duty, duty.first, anchor=now) for duty in owed(incident) if duty.first]
+    ledger.append(
+        "duties.created",
+        subject=incident.ref,
+        by=None,
+        duties=[f"{duty.audience} {duty.message_class} by {duty.due_at:%Y-%m-%dT%H:%MZ}" for duty in made],
+    )
+
+
+def latest_promise(incident: Incident, at: datetime) -> datetime | None:
+    """The latest next-update time the policy allows for a message sent to the outside at `at`; None if none is owed."""
+    if not incident.is_open:
+        return None
+    running = incident.duties.open().filter(message_class__in=TOLD_OUTSIDE).exclude(every="")
+    return min((cadence.next_due(at, duty.every) for duty in running), default=None)
+
+
+def next_promise(incident: Incident) -> datetime | None:
+    """What the outside may be told: the earliest open due time of customers and page; None once resolved."""
+    running = incident.duties.open().filter(message_class__in=TOLD_OUTSIDE).exclude(phase=Phase.CLOSING)
+    return running.order_by("due_at").values_list("due_at", flat=True).first() if incident.is_open else None
+
+
+def _next_seq(incident: Incident, audience: str, message_class: str) -> int:
+    found = incident.duties.filter(audience=audience, message_class=message_class).aggregate(last=Max("seq"))
+    return (found["last"] or 0) + 1
+
+
+def _create(
+    incident: Incident,
+    duty: matrix.Duty,
+    amount: str,
+    *,
+    anchor: datetime,
+    phase: str = "",
+    due_at: datetime | None = None,
+) -> CommsDuty:
+    phase = phase or (Phase.FIRST if duty.every else Phase.ONCE)
+    return incident.duties.create(
+        audience=duty.audience,
+        message_class=duty.message_class,
+        seq=_next_seq(incident, duty.audience, duty.message_class),
+        phase=phase,
+        anchor_at=anchor,
+        amount=amount,
+        due_at=due_at or cadence.first_due(amount, anchor),
+        every=duty.every,
+        daily_once_contained=duty.daily_once_contained,
+        holding=duty.holding and phase != Phase.CLOSING,
+    )
+
+
+def _end(
+    duty: CommsDuty,
+    outcome: str,
+    *,
+    at: datetime,
+    message: Message | None = None,
+    by: User | None = None,
+    reason: str = "",
+) -> None:
+    duty.outcome, duty.ended_at, duty.message, duty.by, duty.reason = outcome, at, message, by, reason
+    duty.save(update_fields=["outcome", "ended_at", "message", "by", "reason"])
+    ledger.append(
+        f"duty.{outcome}",
+        subject=duty.incident.ref,
+        by=by,
+        duty=f"{duty.audience} {duty.message_class} {duty.seq}",
+        due_at=duty.due_at,
+        message=message.pk if message else None,
+        reason=reason,
+    )
+
+
+def meet(duty: CommsDuty, message: Message, *, promised: datetime | None) -> None:
+    """End a duty by a message and set the next one, while the incident is open."""
+    incident, at = message.incident, message.sent_at or timezone.now()
+    if message.kind == Message.Kind.HOLDING:
+        outcome: str = Outcome.HOLDING
+    else:
+        repeated = duty.phase == Phase.UPDATE
+        outcome = cadence.outcome(duty.due_at, at, grace=incident.policy_version.grace, repeated=repeated)
+    _end(duty, outcome, at=at, message=message, by=message.approved_by)
+    if incident.is_open and duty.every:
+        _continue(duty, at, promised=promised)
+
+
+def _continue(duty: CommsDuty, at: datetime, *, promised: datetime | None = None) -> CommsDuty:
+    """The next tick after one that ended at `at`."""
+    incident = duty.incident
+    daily = duty.daily_once_contained if incident.contained_at else ""
+    latest = cadence.next_due(at, duty.every, daily_at=daily)
+    due_at = cadence.next_due(at, duty.every, daily_at=daily, promised=promised)
+    return incident.duties.create(
+        audience=duty.audience,
+        message_class=duty.message_class,
+        seq=duty.seq + 1,
+        phase=Phase.UPDATE,
+        anchor_at=min(at, due_at),
+        amount="promised by the author" if due_at < latest else duty.every,
+        due_at=due_at,
+        every=duty.every,
+        daily_once_contained=duty.daily_once_contained,
+        holding=duty.holding,
+    )
+
+
+def on_resolved(incident: Incident, *, told: list[Message]) -> None:
+    """End the running updates and create the closing duties; what was sent on resolving meets them."""
+    now = timezone.now()
+    for duty in incident.duties.open().filter(phase__in=[Phase.FIRST, Phase.UPDATE]):
+        if duty.due_at <= now:
+            _end(duty, Outcome.MISSED, at=now, reason="Resolved without a message")
+        else:
+            _end(duty, Outcome.WAIVED, at=now, reason="Resolved before it was due")
+    for asked in owed(incident):
+        if not asked.close:
+            continue
+        closing = _close(incident, asked, at=now)
+        met = next((m for m in told if asked.message_class in MEETS[Message.Audience(m.audience)]), None)
+        if met:
+            _end(closing, Outcome.KEPT, at=met.sent_at or now, message=met, by=met.approved_by)
+    shown = Notice.objects.filter(ref=incident.ref).exclude(status=Incident.Status.RESOLVED).exists()
+    if shown and not incident.duties.open().filter(phase=Phase.CLOSING, message_class__in=TOLD_OUTSIDE).exists():
+        last = matrix.Duty("public", "status_page", "", "", "30m", "", False)
+        _close(incident, last, at=now)
+
+
+def _close(incident: Incident, asked: matrix.Duty, *, at: datetime) -> CommsDuty:
+    """The closing duty; while the page still promises an update, it falls due by that time at the latest."""
+    due_at = cadence.first_due(asked.close, at)
+    if asked.message_class in TOLD_OUTSIDE:
+        notice = Notice.objects.open().filter(ref=incident.ref, next_update_by__gt=at).first()
+        due_at = min(due_at, notice.next_update_by) if notice and notice.next_update_by else due_at
+    return _create(incident, asked, asked.close, anchor=at, phase=Phase.CLOSING, due_at=due_at)
+
+
+def on_reopened(incident: Incident) -> None:
+    """Closing duties fall away and every duty of the matrix starts again from now."""
+    now = timezone.now()
+    for duty in incident.duties.open().filter(phase=Phase.CLOSING):
+        late = duty.due_at <= now
+        _end(duty, Outcome.MISSED if late else Outcome.WAIVED, at=now, reason="Opened again")
+    for asked in owed(incident):
+        _owe(incident, asked, at=now)
+
+
+def _owe(incident: Incident, asked: matrix.Duty, *, at: datetime) -> None:
+    """Owe it from now on. A one-off that somebody met or let go is not owed twice.
+
+    One the engine dropped is owed again, by its old time where that still lies ahead.
+    """
+    if not asked.first:
+        return
+    due_at = cadence.first_due(asked.first, at)
+    if not asked.every:
+        before = incident.duties.filter(audience=asked.audience, message_class=asked.message_class)
+        dropped = before.filter(by=None, outcome__in=[Outcome.WAIVED, Outcome.MISSED])
+        if before.exclude(pk__in=dropped.values("pk")).exists():
+            return
+        due_at = min([due_at, *dropped.filter(due_at__gt=at).values_list("due_at", flat=True)])
+    _create(incident, asked, asked.first, anchor=at, due_at=due_at)
+
+
+def rederive(incident: Incident, *, was_rank: int) -> None:
+    """After a change of severity or facts: tighten at once, relax what is not yet due, keep every miss a miss.
+
+    Once resolved, no more updates are owed; notices and decisions are, whenever it becomes known that they must be.
+    """
+    now = timezone.now()
+    asked_now = [duty for duty in owed(incident) if incident.is_open or not duty.every]
+    wanted = {(duty.audience, duty.message_class): duty for duty in asked_now}
+    for duty in incident.duties.open().exclude(phase=Phase.CLOSING):
+        asked = wanted.pop((duty.audience, duty.message_class), None)
+        if asked is None:
+            _drop(duty, at=now)
+        else:
+            _adjust(duty, asked, at=now, upgraded=incident.severity < was_rank)
+    for asked in wanted.values():
+        _owe(incident, asked, at=now)
+    if incident.is_open:
+        _refresh_page(incident)
+
+
+def _drop(duty: CommsDuty, *, at: datetime) -> None:
+    label = duty.incident.severity_label
+    told = duty.message_class in TOLD_OUTSIDE and duty.phase == Phase.UPDATE
+    if told and duty.due_at > at:  # customers have it in writing: it stands, and nothing follows it
+        duty.every = ""
+        duty.save(update_fields=["every"])
+    elif duty.due_at <= at:
+        _end(duty, Outcome.MISSED, at=at, reason=f"Overdue when {label} stopped asking for it")
+    else:
+        _end(duty, Outcome.WAIVED, at=at, reason=f"{label} does not ask for it")
+
+
+def _adjust(duty: CommsDuty, asked: matrix.Duty, *, at: datetime, upgraded: bool) -> None:
+    amount = asked.every if duty.phase == Phase.UPDATE else asked.first
+    was = duty.due_at
+    sooner = duty.phase != Phase.UPDATE and cadence.first_due(amount, duty.anchor_at) < was
+    if upgraded or sooner:
+        duty.due_at = cadence.tightened(was, at, amount)
+    else:
+        told = duty.message_class in TOLD_OUTSIDE and duty.phase == Phase.UPDATE
+        duty.due_at = cadence.relaxed(duty.anchor_at, amount, current_due=was, promised=told, changed_at=at)
+    duty.every, duty.daily_once_contained = asked.every, asked.daily_once_contained
+    if duty.due_at != was:
+        duty.amount = f"{amount} after the change" if upgraded or sooner else amount
+        duty.anchor_at = min(at, duty.due_at) if upgraded or sooner else duty.anchor_at
+        ledger.append(
+            "duty.moved",
+            subject=duty.incident.ref,
+            by=None,
+            duty=f"{duty.audience} {duty.message_class} {duty.seq}",
+            was=was,
+            now=duty.due_at,
+        )
+    duty.save(update_fields=["due_at", "every", "daily_once_contained", "amount", "anchor_at"])
+
+
+@transaction.atomic
+def waive(duty: CommsDuty, *, reason: str, by: User) -> None:
+    """Let one promise go, with a reason; a repeated one continues from now."""
+    incident = Incident.objects.locked(duty.incident_id)
+    duty = incident.duties.select_for_update().get(pk=duty.pk)
+    if duty.outcome != Outcome.OPEN:
+        raise Refused(f"This ended already: {duty.get_outcome_display().lower()}.")
+    now = timezone.now()
+    _end(duty, Outcome.WAIVED, at=now, by=by, reason=reason)
+    lifecycle.note(
+        incident,
+        TimelineEntry.Kind.MESSAGE,
+        f"{duty.label} of {duty.due_at:%H:%M} UTC waived: {reason}",
+        by=by,
+    )
+    if incident.is_open and duty.every and duty.phase != Phase.CLOSING:
+        _continue(duty, max(now, duty.due_at))
+    _refresh_page(incident)
+
+
+@transaction.atomic
+def settle(duty: CommsDuty, *, text: str, by: User) -> None:
+    """Record that a decision was taken or a formal notice was given, and how; it ends kept or late."""
+    incident = Incident.objects.locked(duty.incident_id)
+    duty = incident.duties.select_for_update().get(pk=duty.pk)
+    if duty.outcome != Outcome.OPEN:
+        raise Refused(f"This ended already: {duty.get_outcome_display().lower()}.")
+    if duty.is_written:
+        raise Refused("This is met by writing the message, not by a note.")
+    now = timezone.now()
+    outcome = cadence.outcome(duty.due_at, now, grace=incident.policy_version.grace, repeated=False)
+    _end(duty, outcome, at=now, by=by, reason=text)
+    lifecycle.note(incident, TimelineEntry.Kind.MESSAGE, f"{duty.label}: {text}", by=by)
+
+
+def _refresh_page(incident: Incident) -> None:
+    """Show the promise as it stands now, when the page knows this incident."""
+    if Notice.objects.filter(ref=incident.ref).exclude(status=Incident.Status.RESOLVED).exists():
+        page.set_next_update(incident.ref, next_promise(incident), by=None)

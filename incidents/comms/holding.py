@@ -1,0 +1,134 @@
+"""The engine's turn: hold or escalate whatever is due and unwritten. Any number of hands may run it at once."""
+
+import logging
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+
+from incidents.comms import actions, letters
+from incidents.comms.models import CommsDuty, Message
+from incidents.lifecycle.models import Incident, Role
+from irportal.ledger import actions as ledger
+from irportal.outbox import actions as outbox
+from statuspage.models import Component, Notice
+
+log = logging.getLogger(__name__)
+
+
+def run_due(now: datetime) -> None:
+    """Hold or escalate whatever is due and unwritten, one transaction per incident. Safe to run anywhere, any time."""
+    waiting = CommsDuty.objects.overdue(now).filter(escalated_at=None)
+    for pk in waiting.values_list("incident_id", flat=True).distinct().order_by("incident_id"):
+        try:
+            _keep(pk, now)
+        except Exception:
+            log.exception("the due promises of incident %s could not be kept", pk)
+
+
+@transaction.atomic
+def _keep(incident_id: int, now: datetime) -> None:
+    incident = Incident.objects.locked(incident_id)
+    due = list(incident.duties.overdue(now).filter(escalated_at=None))
+    limit = incident.policy_version.holding_max_consecutive
+    hold = [duty for duty in due if duty.holding and incident.is_open and _holdings_before(duty) < limit]
+    mails = any(duty.audience == "customers" for duty in hold)
+    for duty in due:
+        duty.incident = incident
+        shown = mails and duty.message_class == "status_page"  # what customers get by mail keeps the page's promise too
+        if duty not in hold and not shown:
+            _escalate(duty, now)
+    if hold:
+        _send_holding(incident, hold, now)
+
+
+def _holdings_before(duty: CommsDuty) -> int:
+    """How many holding messages in a row stood in for this duty's predecessors."""
+    before = duty.incident.duties.filter(
+        audience=duty.audience, message_class=duty.message_class, seq__lt=duty.seq
+    ).order_by("-seq")
+    count = 0
+    for outcome in before.values_list("outcome", flat=True)[:20]:
+        if outcome != CommsDuty.Outcome.HOLDING:
+            break
+        count += 1
+    return count
+
+
+def _send_holding(incident: Incident, hold: list[CommsDuty], now: datetime) -> None:
+    """The pre-approved text leaves by itself: to customers when their promise is due, else to the page alone."""
+    mails = any(duty.audience == "customers" for duty in hold)
+    used = max(_holdings_before(duty) for duty in hold) + 1
+    message = incident.messages.create(
+        audience=Message.Audience.CUSTOMERS if mails else Message.Audience.PAGE,
+        kind=Message.Kind.HOLDING,
+        status=Message.Status.SENT,
+        public_status=_shown_status(incident),
+        text=holding_text(incident),
+        written_at=now,
+        sent_at=now,
+        content_hash="",
+    )
+    message.incident = incident
+    message.content_hash = actions.content_hash(
+        message.text, audience=message.audience, public_status=message.public_status, next_update_by=None
+    )
+    message.save(update_fields=["content_hash"])
+    actions.leave(message)
+    ledger.append("message.held", subject=incident.ref, by=None, audience=message.audience, sha256=message.content_hash)
+    if used >= incident.policy_version.holding_max_consecutive:
+        _warn(hold[0], holdings=used, next_due=message.next_update_by, key="holding-used")
+
+
+def _shown_status(incident: Incident) -> str:
+    """The state customers were last told; a holding message brings no news, not even of the state."""
+    shown = Notice.objects.filter(ref=incident.ref).values_list("status", flat=True).first()
+    return shown if shown and shown != Incident.Status.RESOLVED else Incident.Status.INVESTIGATING
+
+
+def holding_text(incident: Incident) -> str:
+    """The policy's pre-approved words. Before the first update they say only that we are looking at it."""
+    last = (
+        incident.messages.filter(
+            audience__in=[Message.Audience.CUSTOMERS, Message.Audience.PAGE],
+            status=Message.Status.SENT,
+            kind=Message.Kind.UPDATE,
+        )
+        .order_by("-sent_at")
+        .first()
+    )
+    if last and last.sent_at and last.public_status != Incident.Status.RESOLVED:
+        return f"We are still working on it; there is nothing new since {last.sent_at:%H:%M} UTC."
+    names = ", ".join(
+        incident.components.exclude(state=Component.State.OPERATIONAL).values_list("component__name", flat=True)
+    )
+    return (
+        f"We are investigating a problem with {names or settings.ORGANISATION}. We will say more as soon as we know it."
+    )
+
+
+def _escalate(duty: CommsDuty, now: datetime) -> None:
+    """A promise is broken: mail comms lead and commander, once."""
+    duty.escalated_at = now
+    duty.save(update_fields=["escalated_at"])
+    _warn(duty, holdings=_holdings_before(duty), next_due=None, key="overdue")
+    ledger.append(
+        "duty.escalated",
+        subject=duty.incident.ref,
+        by=None,
+        duty=f"{duty.audience} {duty.message_class} {duty.seq}",
+        due_at=duty.due_at,
+    )
+
+
+def _warn(duty: CommsDuty, *, holdings: int, next_due: datetime | None, key: str) -> None:
+    letter = letters.escalation_letter(duty, holdings=holdings, next_due=next_due)
+    outbox.announce(
+        f"{duty.incident.ref}:{key}:{duty.pk}",
+        topic="escalation",
+        thread=duty.incident.ref,
+        audience="staff",
+        facts={"incident": duty.incident_id, "roles": [Role.COMMS_LEAD, Role.INCIDENT_COMMANDER]},
+        priority=actions.URGENT,
+        **letter._asdict(),
+    )
