@@ -31,7 +31,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     now = timezone.now()
     pulse = Pulse.objects.seen(now)
     pulse["ago"] = ago(now - pulse["beat_at"]) if pulse["beat_at"] else ""
-    return {"now": now, "pulse": pulse, "soon": now + timedelta(minutes=15), "came_from": _came_from(request)}
+    return {"now": now, "pulse": pulse, "came_from": _came_from(request)}
 
 
 def ago(past: timedelta) -> str:

@@ -34,8 +34,18 @@ def resolve(name: str, facts: dict[str, Any]) -> list[Reader]:
     """The readers of audience `name` right now, one per address. Raises KeyError for an unknown name."""
     readers: dict[str, Reader] = {}
     for reader in _resolvers[name](facts):
+        reader = reader._replace(address=in_ascii(reader.address))
         readers.setdefault(reader.address.lower(), reader)
     return list(readers.values())
+
+
+def in_ascii(address: str) -> str:
+    """The address with its domain as the wire takes it: `info@bücher.example` becomes `info@xn--bcher-kva.example`."""
+    local, at, domain = address.rpartition("@")
+    try:
+        return f"{local}{at}{domain.encode('idna').decode()}"
+    except UnicodeError:  # not a domain at all; whoever sends says so
+        return address
 
 
 def addresses(facts: dict[str, Any]) -> list[Reader]:

@@ -159,3 +159,9 @@ def test_no_message_is_begun_with_too_little_of_the_lease_left(freezer, smtp_rel
 
     assert engine._send_claimed(claimed, timezone.now() + engine.MARGIN) == 0
     assert smtp_relay.taken == []
+
+
+def test_an_address_in_another_script_is_written_as_the_wire_takes_it(smtp_relay):
+    announcement(audience="addresses", facts={"addresses": ["info@bücher.example"]})
+    engine.run_once()
+    assert smtp_relay.addresses == ["info@xn--bcher-kva.example"]
