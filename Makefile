@@ -6,6 +6,7 @@ THROWAWAY = PORTAL_MODE=production PUBLIC_BASE_URL=https://status.example.com AL
 	DATABASE_URL=postgres://nobody@127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0 SMTP_URL=smtp://127.0.0.1:1
 # All but `models` and `database`, which ask a database; makemigrations has checked the models one line before.
 TAGS = $(addprefix --tag ,security urls templates admin caches files mail staticfiles)
+SPREAD = --numprocesses auto --dist loadfile --ignore tests/journeys
 
 .PHONY: run test check format
 
@@ -13,10 +14,11 @@ run: ## set everything up and run the portal with demo data: http://127.0.0.1:80
 	@.ci/setup run
 	@$(LIBRARIES) exec .venv/bin/python manage.py run
 
-test: ## the whole suite on SQLite, then all but the journeys on PostgreSQL
+test: ## all but the journeys on SQLite and then on PostgreSQL, a worker a core; then the journeys in a browser
 	@.ci/setup browser
-	TEST_DATABASE=sqlite $(PYTHON) -m pytest
-	TEST_DATABASE=postgres $(PYTHON) -m pytest -m "not browser" --ignore tests/journeys
+	TEST_DATABASE=sqlite $(PYTHON) -m pytest $(SPREAD)
+	TEST_DATABASE=postgres $(PYTHON) -m pytest $(SPREAD)
+	TEST_DATABASE=sqlite $(PYTHON) -m pytest tests/journeys
 
 check: ## format, lint, types, migrations, production settings, templates
 	@.ci/setup dev

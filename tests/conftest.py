@@ -37,7 +37,11 @@ import irportal  # noqa: E402, F401  (swaps SQLite before Django imports it)
 _database = settings.DATABASES["default"]
 # A name of our own, so that two runs at once do not share it; a file, so that threads and processes can.
 _database["TEST"] = {
-    "NAME": f"test_portal_{os.getpid()}" if TEST_DATABASE == "postgres" else str(VAR_DIR / "test.sqlite3")
+    "CHARSET": None,
+    "COLLATION": None,
+    "MIGRATE": True,
+    "MIRROR": None,
+    "NAME": f"test_portal_{os.getpid()}" if TEST_DATABASE == "postgres" else str(VAR_DIR / "test.sqlite3"),
 }
 _mailers = settings.MAILERS
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
