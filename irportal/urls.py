@@ -15,6 +15,7 @@ urlpatterns = [
     path("accounts/email/", views.address_stays),
     path("accounts/", include("allauth.account.urls")),
     path("portal/pulse/", views.pulse, name="pulse"),
+    path("portal/mail/", include("irportal.outbox.urls")),
     path("portal/", include("incidents.urls")),
     path("", include("statuspage.urls")),
 ]

@@ -3,7 +3,12 @@
 READ = {"incidents.view_incident"}
 RESPOND = READ | {"incidents.declare_incident", "incidents.update_incident", "incidents.draft_message"}
 COMMAND = RESPOND | {"incidents.command_incident", "incidents.approve_postmortem"}
-PUBLISH = RESPOND | {"incidents.publish_message", "incidents.waive_duty", "incidents.approve_postmortem"}
+PUBLISH = RESPOND | {
+    "incidents.publish_message",
+    "incidents.waive_duty",
+    "incidents.approve_postmortem",
+    "outbox.resend_delivery",
+}
 EDITED = [
     "statuspage.componentgroup",
     "statuspage.component",

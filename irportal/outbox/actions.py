@@ -6,9 +6,12 @@ from typing import Any
 from unicodedata import category
 
 from django.db import transaction
+from django.db.models import Count, Exists, F, OuterRef
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from irportal.outbox.models import Announcement, Delivery, Suppression
+from irportal.ledger import actions as ledger
+from irportal.outbox.models import Announcement, Delivery, DeliveryQuerySet, Suppression
 
 UPDATE_LIFE = timedelta(hours=24)
 NO_SIGNS = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's controls, half characters, line and paragraph separators
@@ -63,10 +66,43 @@ def delivery_key(announcement: Announcement, channel: str, address: str) -> str:
 
 
 @transaction.atomic
-def suppress(target: str, *, reason: str) -> None:
-    """Tell this reader key or address nothing more. Idempotent; waiting deliveries end as suppressed."""
-    Suppression.objects.get_or_create(target=target, defaults={"reason": reason, "made_at": timezone.now()})
+def suppress(target: str, *, reason: str, bounced: bool = False) -> None:
+    """Tell this reader key or address nothing more. Idempotent; waiting deliveries end as suppressed.
+
+    What a reader decided outweighs a bounce: it is kept, and staff cannot lift it.
+    """
+    stopped, new = Suppression.objects.get_or_create(
+        target=target, defaults={"reason": reason[:100], "bounced": bounced, "made_at": timezone.now()}
+    )
+    if not new and stopped.bounced and not bounced:
+        stopped.bounced, stopped.reason = False, reason[:100]
+        stopped.save(update_fields=["bounced", "reason"])
     for field in ("reader", "address"):
         Delivery.objects.waiting().filter(**{field: target}).update(
             state=Delivery.State.SUPPRESSED, last_error=reason[:300]
         )
+
+
+@transaction.atomic
+def send_again(given_up: DeliveryQuerySet, *, by: ledger.Person) -> int:
+    """Have these dead deliveries leave after all; return how many.
+
+    Same bytes and `Message-ID`, at least UPDATE_LIFE to live, earlier failures forgiven. An address stopped by a
+    bounce is tried again; whoever left is told nothing.
+    """
+    ledger.turn()
+    now = timezone.now()
+    left = Suppression.objects.filter(bounced=False, target__in=[OuterRef("reader"), OuterRef("address")])
+    rows = given_up.filter(~Exists(left), state=Delivery.State.DEAD)
+    for row in rows.order_by().values("announcement__thread").annotate(count=Count("pk")):
+        ledger.append("delivery.sent_again", subject=row["announcement__thread"], by=by, count=row["count"])
+    Suppression.objects.filter(bounced=True, target__in=rows.order_by().values("address")).delete()
+    return rows.order_by().update(
+        state=Delivery.State.PENDING,
+        due_at=now,
+        lease_until=None,
+        failures=0,
+        forgiven=F("attempts"),
+        expires_at=Greatest(F("expires_at"), now + UPDATE_LIFE),
+        last_error="",
+    )

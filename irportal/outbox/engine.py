@@ -3,6 +3,7 @@
 Parts above add their own duties with `on_turn`; each runs in isolation, so one that breaks stops nobody else.
 """
 
+import hashlib
 import logging
 import os
 import socket
@@ -221,7 +222,7 @@ def _start(delivery: Delivery) -> Attempt | None:
     if row.expires_at <= now:
         _settle(row, Delivery.State.DEAD, "expired before it could be sent")
         return None
-    if row.tries.filter(finished_at=None).count() >= POISON_STARTS:
+    if row.tries.filter(finished_at=None, n__gt=row.forgiven).count() >= POISON_STARTS:
         _settle(row, Delivery.State.DEAD, "quarantined: its sending ended the worker three times")
         return None
     return Attempt.objects.create(delivery=row, n=row.attempts, started_at=now, worker=WORKER)
@@ -253,12 +254,26 @@ def _failed(delivery: Delivery, attempt: Attempt, outcome: smtp.Outcome) -> None
     if outcome.blame == Attempt.Outcome.UNCERTAIN:
         row.due_at = now + UNCERTAIN_WAIT
     elif outcome.blame in (Attempt.Outcome.TEMP, Attempt.Outcome.CRASHED):
-        row.due_at = now + timedelta(minutes=RETRY_MINUTES[min(row.failures, len(RETRY_MINUTES)) - 1])
-    crashes = row.tries.filter(outcome=Attempt.Outcome.CRASHED).count()
+        row.due_at = now + retry_wait(row.failures, row.key)
+    crashes = row.tries.filter(outcome=Attempt.Outcome.CRASHED, n__gt=row.forgiven).count()
     if outcome.blame == Attempt.Outcome.PERM or crashes >= MAX_CRASHES or row.due_at >= row.expires_at:
         row.state = Delivery.State.DEAD
         log.error("delivery %s is dead: %s", row.pk, outcome.code or outcome.blame)
     row.save(update_fields=["lease_until", "last_error", "failures", "due_at", "state"])
+    if outcome.unknown_reader and row.unsubscribe_url:  # staff are never stopped: a broken promise must reach them
+        actions.suppress(row.address, reason=f"bounced: {outcome.answer}", bounced=True)
+
+
+def retry_wait(failures: int, key: str) -> timedelta:
+    """How long a message waits after its `failures`-th failure (at least 1).
+
+    1, 5, 10, 20, 30 minutes, then 30 give or take a fifth, so that what failed together does not return together.
+    `key` (64 hex digits) picks the fifth: the same message waits the same.
+    """
+    if failures <= len(RETRY_MINUTES):
+        return timedelta(minutes=RETRY_MINUTES[failures - 1])
+    share = int(hashlib.sha256(f"{key}|{failures}".encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
+    return timedelta(minutes=RETRY_MINUTES[-1] * (0.8 + 0.4 * share))
 
 
 def _open(channel: Channel, outcome: smtp.Outcome) -> None:

@@ -73,6 +73,16 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def waiting(self) -> "DeliveryQuerySet":
         return self.filter(state=Delivery.State.PENDING)
 
+    def dead(self, words: str = "") -> "DeliveryQuerySet":
+        """What was given up, newest first; with `words` only what names them: incident, address or reason.
+
+        `overtaken` says that later word in the same thread has reached the reader since.
+        """
+        later = self.filter(state=Delivery.State.SENT, lane=OuterRef("lane"), pk__gt=OuterRef("pk"))
+        named = Q(announcement__thread__iexact=words) | Q(address__icontains=words) | Q(last_error__icontains=words)
+        found = self.filter(named) if words else self
+        return found.filter(state=Delivery.State.DEAD).annotate(overtaken=Exists(later)).order_by("-pk")
+
     def sendable(self, now: datetime) -> "DeliveryQuerySet":
         """What should be on its way: due, not suppressed, not behind an earlier word to the same reader."""
         stopped = Suppression.objects.filter(target__in=[OuterRef("reader"), OuterRef("address")])
@@ -106,6 +116,7 @@ class Delivery(models.Model):
     lease_until = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
     failures = models.PositiveIntegerField(default=0)
+    forgiven = models.PositiveIntegerField(default=0, help_text="Attempts before a person last sent it again")
     expires_at = models.DateTimeField()
     last_error = models.CharField(max_length=300, blank=True)
     accepted_at = models.DateTimeField(null=True)
@@ -114,6 +125,7 @@ class Delivery(models.Model):
 
     class Meta:
         verbose_name_plural = "deliveries"
+        permissions = [("resend_delivery", "Can send again what was given up")]
         indexes = [
             models.Index("priority", "due_at", "id", condition=Q(state="pending"), name="delivery_to_send"),
             models.Index("lane", "id", condition=Q(state="pending"), name="delivery_lane"),
@@ -164,6 +176,7 @@ class Suppression(models.Model):
 
     target = models.CharField(max_length=254, unique=True)
     reason = models.CharField(max_length=100)
+    bounced = models.BooleanField(default=False, help_text="Its mail server said so, not the reader: staff may lift it")
     made_at = models.DateTimeField()
 
     def __str__(self) -> str:

@@ -76,11 +76,15 @@ def build(delivery: Delivery) -> bytes:
 
 
 class Outcome(Exception):
-    """How a try ended when it did not end well. `blame` is an Attempt.Outcome."""
+    """How a try ended when it did not end well. `blame` is an Attempt.Outcome.
 
-    def __init__(self, blame: str, code: int | None, answer: str) -> None:
+    `unknown_reader`: the relay says that the address itself leads nowhere (5.1.x, RFC 3463).
+    """
+
+    def __init__(self, blame: str, code: int | None, answer: str, *, unknown_reader: bool = False) -> None:
         super().__init__(answer)
         self.blame, self.code, self.answer = blame, code, answer[:300]
+        self.unknown_reader = unknown_reader
 
 
 def _text(answer: bytes | str) -> str:
@@ -130,7 +134,7 @@ class Connection:
                 raise Outcome(Attempt.Outcome.TRANSPORT, code, _text(answer))
             code, answer = relay.rcpt(delivery.address)
             if code not in (250, 251):
-                raise self._refused(code, answer)
+                raise self._refused(code, answer, address_said=True)
         except (OSError, smtplib.SMTPServerDisconnected) as error:
             raise Outcome(Attempt.Outcome.TRANSPORT, None, str(error)) from error
         try:
@@ -143,10 +147,15 @@ class Connection:
             raise self._refused(code, answer)
         return _text(answer)
 
-    def _refused(self, code: int, answer: bytes | str) -> Outcome:
-        """Whom this answer blames; the relay is made ready for the next message."""
+    def _refused(self, code: int, answer: bytes | str, *, address_said: bool = False) -> Outcome:
+        """Whom this answer blames; the relay is made ready for the next message.
+
+        Only an answer to the address itself can say that nobody is there; the message's own is about the message.
+        """
         if code == 421:
             return Outcome(Attempt.Outcome.TRANSPORT, code, _text(answer))
         with suppress(OSError):  # a line that breaks here is met, and blamed, by the next message
             self.relay.rset()
-        return Outcome(Attempt.Outcome.PERM if code >= 500 else Attempt.Outcome.TEMP, code, _text(answer))
+        said = _text(answer)
+        blame = Attempt.Outcome.PERM if code >= 500 else Attempt.Outcome.TEMP
+        return Outcome(blame, code, said, unknown_reader=address_said and code >= 500 and said.startswith("5.1."))

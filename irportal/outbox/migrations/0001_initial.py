@@ -37,6 +37,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('target', models.CharField(max_length=254, unique=True)),
                 ('reason', models.CharField(max_length=100)),
+                ('bounced', models.BooleanField(default=False, help_text='Its mail server said so, not the reader: staff may lift it')),
                 ('made_at', models.DateTimeField()),
             ],
         ),
@@ -79,6 +80,7 @@ class Migration(migrations.Migration):
                 ('lease_until', models.DateTimeField(null=True)),
                 ('attempts', models.PositiveIntegerField(default=0)),
                 ('failures', models.PositiveIntegerField(default=0)),
+                ('forgiven', models.PositiveIntegerField(default=0, help_text='Attempts before a person last sent it again')),
                 ('expires_at', models.DateTimeField()),
                 ('last_error', models.CharField(blank=True, max_length=300)),
                 ('accepted_at', models.DateTimeField(null=True)),
@@ -86,6 +88,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'deliveries',
+                'permissions': [('resend_delivery', 'Can send again what was given up')],
             },
         ),
         migrations.CreateModel(

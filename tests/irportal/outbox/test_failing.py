@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from irportal.outbox import engine
 from irportal.outbox.channels import smtp
-from irportal.outbox.models import LEASE, Attempt, Channel, Delivery
+from irportal.outbox.models import LEASE, Attempt, Channel, Delivery, Suppression
 from tests.factories import announcement, deliveries
 
 pytestmark = pytest.mark.django_db
@@ -92,7 +92,7 @@ def test_a_sender_the_relay_refuses_is_the_relays_matter(freezer, smtp_relay, se
 
 
 @pytest.mark.parametrize("stage", ["at_rcpt", "at_data"])
-def test_a_4xx_is_tried_again_after_1_5_10_20_then_every_30_minutes(freezer, smtp_relay, stage):
+def test_a_4xx_is_tried_again_after_1_5_10_20_then_about_every_30_minutes(freezer, smtp_relay, stage):
     getattr(smtp_relay, stage)[ANN] = ["450 4.2.0 try later"] * 6
     announcement(ANN)
     waits = []
@@ -102,7 +102,8 @@ def test_a_4xx_is_tried_again_after_1_5_10_20_then_every_30_minutes(freezer, smt
         freezer.move_to(told(ANN).due_at)
     engine.run_once()
 
-    assert waits == [1, 5, 10, 20, 30, 30]
+    assert waits[:5] == [1, 5, 10, 20, 30]
+    assert 24 <= waits[5] <= 36
     assert outcomes(ANN) == ["temp"] * 6 + ["ok"]
 
 
@@ -204,3 +205,46 @@ def test_a_duty_that_breaks_stops_no_mail(smtp_relay, monkeypatch, caplog):
 
     assert smtp_relay.addresses == [ANN]
     assert "broken failed; the turn goes on" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("stage", "answer", "stopped"),
+    [
+        ("at_rcpt", "550 5.1.1 no such user", True),
+        ("at_rcpt", "550 5.7.1 we do not like you", False),
+        ("at_rcpt", "450 4.1.1 not now", False),
+        ("at_data", "554 5.7.1 policy", False),
+        ("at_data", "550 5.1.1 said too late to be about the address", False),
+        ("at_data", "drop", False),
+    ],
+)
+def test_only_an_unknown_address_stops_its_subscriber(smtp_relay, stage, answer, stopped):
+    getattr(smtp_relay, stage)[ANN] = [answer]
+    announcement(ANN)
+    engine.run_once()
+
+    assert Suppression.objects.filter(target=ANN, bounced=True).exists() is stopped
+
+
+def test_a_bounce_ends_what_else_waits_for_that_address(smtp_relay):
+    smtp_relay.at_rcpt[ANN] = ["550 5.1.1 no such user"]
+    announcement(ANN)
+    announcement(ANN)
+    engine.run_once()
+
+    assert list(Delivery.objects.order_by("pk").values_list("state", flat=True)) == ["dead", "suppressed"]
+
+
+def test_a_bounce_never_stops_staff(smtp_relay):
+    smtp_relay.at_rcpt[ANN] = ["550 5.1.1 no such user"]
+    staff = announcement(audience="addresses", facts={"addresses": [ANN]})
+    engine.run_once()
+
+    assert staff.deliveries.get().state == "dead"
+    assert not Suppression.objects.exists()
+
+
+def test_after_an_hour_of_refusals_the_waits_of_many_spread_over_a_fifth():
+    waits = [engine.retry_wait(6, f"{number:064x}") / MINUTE for number in range(200)]
+    assert 24 <= min(waits) < 25
+    assert 35 < max(waits) <= 36

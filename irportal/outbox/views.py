@@ -1,0 +1,56 @@
+"""Undelivered: what was given up, why, and the way to send it after all."""
+
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from irportal.outbox import actions
+from irportal.outbox.models import Delivery, DeliveryQuerySet
+from irportal.parts import StaffRequest
+from irportal.refused import Refused
+
+PAGE_ROWS = 50
+may_resend = permission_required("outbox.resend_delivery", raise_exception=True)
+
+
+@require_GET
+@may_resend
+def undelivered(request: StaffRequest) -> HttpResponse:
+    words = _words(request.GET.get("q", ""))
+    rows = Delivery.objects.dead(words).select_related("announcement")
+    page = Paginator(rows, PAGE_ROWS).get_page(request.GET.get("page"))
+    return render(request, "outbox/undelivered.html", {"page": page, "words": words})
+
+
+@require_POST
+@may_resend
+def send_chosen(request: StaffRequest) -> HttpResponse:
+    chosen = [int(pk) for pk in request.POST.getlist("delivery") if pk.isdecimal() and len(pk) < 19]
+    if not chosen:
+        raise Refused("Choose at least one message to send again.")
+    return _sent(request, Delivery.objects.dead().filter(pk__in=chosen))
+
+
+@require_POST
+@may_resend
+def send_all(request: StaffRequest) -> HttpResponse:
+    return _sent(request, Delivery.objects.dead(_words(request.POST.get("q", ""))))
+
+
+def _sent(request: StaffRequest, given_up: DeliveryQuerySet) -> HttpResponse:
+    count = actions.send_again(given_up, by=request.user)
+    if not count:
+        raise Refused("Nothing was sent: these messages left already, or their readers asked for no more.")
+    messages.success(request, f"{count} message{'s leave' if count > 1 else ' leaves'} again now.")
+    words = _words(request.POST.get("q", ""))
+    return redirect(f"{reverse('outbox:undelivered')}{'?' + urlencode({'q': words}) if words else ''}")
+
+
+def _words(typed: str) -> str:
+    return actions.one_line(typed)[:100]
