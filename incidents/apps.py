@@ -6,9 +6,11 @@ class IncidentsConfig(AppConfig):
     verbose_name = "Incidents"
 
     def ready(self) -> None:
-        """Give the engine its duties and the outbox its audiences."""
-        from incidents.comms import audiences, holding
+        """Give the engine its duties, the outbox its audiences and monitors their counts."""
+        from incidents.comms import audiences, holding, queries
         from irportal.outbox import engine
+        from irportal.outbox.queries import on_scrape
 
         audiences.register()
         engine.on_turn(holding.run_due)
+        on_scrape(queries.promises)

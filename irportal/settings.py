@@ -58,6 +58,9 @@ if PRODUCTION and not ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS is not set; PORTAL_MODE=production needs it.")
 ORGANISATION = env.str("ORGANISATION", "AgentGuard")
 SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", "support@example.com")
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
+    raise ImproperlyConfigured("METRICS_TOKEN is shorter than 16 characters.")
 
 INSTALLED_APPS = [
     "irportal",

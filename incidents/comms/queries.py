@@ -1,13 +1,16 @@
 """What the incident page shows of promises: lanes as percentages, who hears of it, what left and what became of it."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Q
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle.models import Incident
 from irportal.outbox.models import Delivery
+from irportal.outbox.queries import gauge
 
 AHEAD, BACK = timedelta(minutes=40), timedelta(minutes=50)
 LANES = (
@@ -107,3 +110,16 @@ def deliveries(messages: list[Message]) -> dict[str, dict[str, Any]]:
         )
     )
     return {row["announcement__dedupe_key"]: dict(row) for row in rows}
+
+
+def promises(now: datetime) -> Iterator[Metric]:
+    """For monitors: duties by outcome, and how long the oldest open one is overdue, in seconds."""
+    counts = dict.fromkeys(CommsDuty.Outcome.values, 0) | dict(
+        CommsDuty.objects.order_by().values_list("outcome").annotate(Count("pk"))
+    )
+    yield gauge("portal_duties", "Promises by what became of them", "outcome", counts)
+    oldest = (
+        CommsDuty.objects.open().filter(due_at__lte=now).order_by("due_at").values_list("due_at", flat=True).first()
+    )
+    overdue = (now - oldest).total_seconds() if oldest else 0.0
+    yield GaugeMetricFamily("portal_duty_overdue_seconds", "How long the oldest promise is overdue", overdue)

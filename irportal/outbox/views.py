@@ -1,16 +1,21 @@
-"""Undelivered: what was given up, why, and the way to send it after all."""
+"""Undelivered: what was given up, why, and the way to send it after all. And what monitors read."""
 
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import permission_required
+from django.contrib.auth.decorators import login_not_required, permission_required
 from django.core.paginator import Paginator
-from django.http import HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST, require_safe
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from irportal.outbox import actions
+from irportal.outbox import actions, queries
 from irportal.outbox.models import Delivery, DeliveryQuerySet
 from irportal.parts import StaffRequest
 from irportal.refused import Refused
@@ -50,6 +55,18 @@ def _sent(request: StaffRequest, given_up: DeliveryQuerySet) -> HttpResponse:
     messages.success(request, f"{count} message{'s leave' if count > 1 else ' leaves'} again now.")
     words = _words(request.POST.get("q", ""))
     return redirect(f"{reverse('outbox:undelivered')}{'?' + urlencode({'q': words}) if words else ''}")
+
+
+@login_not_required
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """For whoever knows METRICS_TOKEN (`Authorization: Bearer …`); for everybody else there is no such page."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    known = kind.lower() == "bearer" and constant_time_compare(token.strip(), settings.METRICS_TOKEN)
+    if not (settings.METRICS_TOKEN and known):
+        raise Http404
+    return HttpResponse(queries.metrics(timezone.now()), content_type=CONTENT_TYPE_LATEST)
 
 
 def _words(typed: str) -> str:
