@@ -14,7 +14,7 @@ PACKAGES = ("irportal", "incidents", "statuspage")
 # A part imports only parts of lower rows; parts of one row never import each other. Rows 0 to 3 are level 0 of
 # docs/architecture.md, in the order they rest on each other.
 LEVELS = [
-    {"irportal.refused", "irportal.prose", "irportal.celery"},
+    {"irportal.refused", "irportal.prose", "irportal.celery", "irportal.logs"},
     {"irportal.ledger", "irportal.pdf"},
     {"irportal.accounts", "irportal.outbox"},
     {"irportal.parts", "irportal.recorded"},
