@@ -4,14 +4,17 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Prefetch, Q
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from incidents.comms.models import CommsDuty, Message
-from incidents.lifecycle.models import Incident
+from incidents.lifecycle.models import Incident, RoleAssignment
+from irportal.accounts.models import User
 from irportal.outbox.models import Delivery
 from irportal.outbox.queries import gauge
 
+SOON = timedelta(minutes=15)  # what the Due screen calls due
+MOST = 100  # rows of the Due screen
 AHEAD, BACK = timedelta(minutes=40), timedelta(minutes=50)
 LANES = (
     ("public", "Status page"),
@@ -81,9 +84,14 @@ def _says(label: str, ended: list[CommsDuty], upcoming: CommsDuty | None) -> str
     return f"{label}: {', '.join(parts) or 'nothing yet'}"
 
 
+def role_of(duty: CommsDuty) -> str:
+    """The role that has to act on a duty."""
+    return {"regulators": "legal_lead", "internal": "incident_commander"}.get(duty.audience, "comms_lead")
+
+
 def owner(duty: CommsDuty, roles: dict[str, str]) -> str:
     """Who has to act on a duty, by name and role."""
-    role = {"regulators": "legal_lead", "internal": "incident_commander"}.get(duty.audience, "comms_lead")
+    role = role_of(duty)
     names = {"legal_lead": "legal lead", "incident_commander": "commander", "comms_lead": "comms lead"}
     person = roles.get(role) or roles.get("incident_commander")
     return f"{person}, {names[role]}" if roles.get(role) else f"{person or 'nobody yet'}, for the {names[role]}"
@@ -123,3 +131,89 @@ def promises(now: datetime) -> Iterator[Metric]:
     )
     overdue = (now - oldest).total_seconds() if oldest else 0.0
     yield GaugeMetricFamily("portal_duty_overdue_seconds", "How long the oldest promise is overdue", overdue)
+
+
+# The Due screen
+
+
+def due_soon(now: datetime, me: User) -> list[CommsDuty]:
+    """What is overdue or due within SOON over all incidents, in the order it falls due; MOST at most.
+
+    Each knows in words its `owner`, what happens `otherwise`, how far `away` it is and its `blocker` (empty: nothing),
+    the `draft` that waits for approval, and whether it is `mine`. Five queries, however many there are.
+    """
+    rows = CommsDuty.objects.open().filter(due_at__lte=now + SOON).select_related("incident__policy_version")
+    rows = rows.prefetch_related(
+        "incident__policy_version__severities",
+        Prefetch("incident__roles", RoleAssignment.objects.filter(ended_at=None).select_related("person"), "held"),
+        Prefetch(
+            "incident__messages", Message.objects.filter(status=Message.Status.DRAFT).select_related("author"), "drafts"
+        ),
+        Prefetch("incident__duties", CommsDuty.objects.exclude(outcome="open").order_by("seq"), "past"),
+    )
+    duties = list(rows.order_by("due_at", "pk")[:MOST])
+    for duty in duties:
+        _explain(duty, me, now)
+    return duties
+
+
+def _explain(duty: Any, me: User, now: datetime) -> None:
+    incident = duty.incident
+    held = {row.role: row.person for row in incident.held}
+    limit = incident.policy_version.holding_max_consecutive
+    before = [past.outcome for past in incident.past if past.message_class == duty.message_class]
+    duty.owner = owner(duty, {role: str(person) for role, person in held.items()})
+    duty.mine = (held.get(role_of(duty)) or held.get("incident_commander")) == me
+    duty.otherwise = otherwise(duty, before[-limit:] == ["holding"] * limit)
+    duty.draft = next((draft for draft in incident.drafts if _would_meet(draft, duty)), None)
+    duty.blocker = _blocker(duty, held)
+    minutes = int(abs(duty.due_at - now) / timedelta(minutes=1))
+    duty.away = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
+
+
+def _would_meet(draft: Message, duty: CommsDuty) -> bool:
+    """What customers get by mail keeps the page's promise, too."""
+    return duty.is_written and (
+        draft.audience == duty.audience or (draft.audience, duty.audience) == ("customers", "public")
+    )
+
+
+def _blocker(duty: Any, held: dict[str, User]) -> str:
+    """The one thing that must happen first; empty when somebody only has to act."""
+    if duty.draft:
+        return f"The draft of {duty.draft.written_at:%H:%M} by {duty.draft.author} waits for approval."
+    if duty.message_class == "regulator_decision" and duty.incident.personal_data == Incident.Known.UNKNOWN:
+        return "One fact is missing: was personal data shown?"
+    if role_of(duty) not in held:
+        return f"Nobody holds the role of {role_of(duty).replace('_', ' ')}."
+    return ""
+
+
+def ruler(duties: list[CommsDuty], now: datetime) -> dict[str, Any]:
+    """The next 15 minutes as a line: marks in percent of its width, one a minute, what is overdue at its start."""
+    start, width = now - timedelta(minutes=3), SOON + timedelta(minutes=4)
+    by_minute = {duty.due_at.replace(second=0, microsecond=0): duty for duty in reversed(duties)}
+    marks: list[dict[str, Any]] = []
+    labelled = -10.0
+    for at, duty in sorted(by_minute.items()):
+        x = max(2.0, (duty.due_at - start) / width * 100)
+        marks.append({"x": x, "at": at, "late": duty.due_at <= now, "label": x - labelled >= 8})
+        labelled = x if marks[-1]["label"] else labelled
+    return {"marks": marks, "now_x": (now - start) / width * 100}
+
+
+def after(now: datetime) -> list[CommsDuty]:
+    """The next eight promises beyond what is due soon."""
+    rows = CommsDuty.objects.open().filter(due_at__gt=now + SOON).select_related("incident")
+    return list(rows.order_by("due_at", "pk")[:8])
+
+
+def became(now: datetime) -> list[tuple[str, str, int]]:
+    """What became of the promises that ended today, UTC: outcome, its word, how many."""
+    today = CommsDuty.objects.filter(ended_at__gte=now.replace(hour=0, minute=0, second=0, microsecond=0))
+    counts = dict(today.order_by().values_list("outcome").annotate(Count("pk")))
+    return [
+        (outcome.value, str(outcome.label), counts.get(outcome.value, 0))
+        for outcome in CommsDuty.Outcome
+        if outcome != CommsDuty.Outcome.OPEN
+    ]

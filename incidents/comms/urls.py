@@ -3,6 +3,7 @@ from django.urls import path
 from incidents.comms import views
 
 urlpatterns = [
+    path("due", views.due, name="due"),
     path("incidents/<slug:ref>/update", views.write, name="update"),
     path("incidents/<slug:ref>/update/preview", views.preview, name="update-preview"),
     path("incidents/<slug:ref>/update/send", views.send, name="update-send"),

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from incidents import workflow
-from incidents.comms import actions, duties
+from incidents.comms import actions, duties, queries
 from incidents.comms.forms import SendBackForm, SettleForm, UpdateForm, WaiveForm
 from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle.actions import check_seen
@@ -19,13 +19,37 @@ from incidents.lifecycle.models import Incident
 from incidents.workflow import Update
 from irportal import prose
 from irportal.outbox.models import Announcement
-from irportal.parts import StaffRequest, carried_out
+from irportal.parts import StaffRequest, carried_out, render_part
 from irportal.refused import Refused
 
 UPDATE = "incidents/comms/update.html"
 CHANGE = "incidents/lifecycle/change.html"
+see = permission_required("incidents.view_incident", raise_exception=True)
 draft = permission_required("incidents.draft_message", raise_exception=True)
 publish = permission_required("incidents.publish_message", raise_exception=True)
+
+
+@require_GET
+@see
+def due(request: StaffRequest) -> HttpResponse:
+    """What is overdue or due in the next 15 minutes, over all incidents; `?mine=1` leaves only one's own."""
+    now = timezone.now()
+    everybodys = queries.due_soon(now, request.user)
+    mine = [duty for duty in everybodys if duty.mine]  # type: ignore[attr-defined]
+    only_mine = request.GET.get("mine") == "1"
+    shown = mine if only_mine else everybodys
+    context = {
+        "now": now,
+        "until": now + queries.SOON,
+        "duties": shown,
+        "mine": len(mine),
+        "only_mine": only_mine,
+        "late": sum(duty.due_at <= now for duty in shown),
+        "ruler": queries.ruler(shown, now),
+        "later": queries.after(now),
+        "became": queries.became(now),
+    }
+    return render_part(request, "incidents/comms/due.html", "live", context)
 
 
 def _incident(ref: str) -> Incident:

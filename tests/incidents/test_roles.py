@@ -17,6 +17,7 @@ NOBODY: set[str] = set()
 # address: who may read it, who may send it. NOBODY in a column means the address does not know that method.
 MAY = {
     "home": (EVERYBODY, NOBODY),
+    "due": (EVERYBODY, NOBODY),
     "declare": (RESPONDERS, RESPONDERS),
     "declare-suggestion": (RESPONDERS, NOBODY),
     "declare-outlook": (RESPONDERS, NOBODY),
@@ -51,12 +52,12 @@ def addresses(declare, update, lee) -> dict[str, str]:
     update(incident, customer_text=f"{SECRET}.", by=lee, send=False)
     update(over, status="resolved", reason="False alarm")
     entry = TimelineEntry.objects.filter(incident=incident).first()
-    subjects = {"message": incident.messages.get().pk, "duty": incident.duties.first().pk, "correct": entry.pk}
+    subjects = {"message": incident.messages.get().pk, "duty-": incident.duties.first().pk, "correct": entry.pk}
     found = {}
     for name in MAY:
         ref = over.ref if name.startswith("postmortem") else incident.ref
         pk = next((pk for subject, pk in subjects.items() if name.startswith(subject)), None)
-        args = [] if name.startswith(("home", "declare-")) or name == "declare" else [ref]
+        args = [] if name.startswith(("home", "declare-")) or name in ("declare", "due") else [ref]
         found[name] = reverse(f"portal:{name}", args=[*args, pk] if pk else args)
     return found
 
