@@ -9,6 +9,7 @@ import sqlite3
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -194,6 +195,9 @@ if PRODUCTION:
 SMTP_URL = _required("SMTP_URL") or "smtp://127.0.0.1:1025"
 if not SMTP_URL.startswith(("smtp://", "smtp+starttls://")):  # the value holds a password: it is not shown
     raise ImproperlyConfigured("SMTP_URL begins with neither smtp:// nor smtp+starttls://.")
+_relay = urlsplit(SMTP_URL)
+if PRODUCTION and _relay.scheme == "smtp" and _relay.hostname not in ("127.0.0.1", "::1", "localhost"):
+    raise ImproperlyConfigured("SMTP_URL is smtp:// to another machine; production needs smtp+starttls:// for that.")
 MAIL_DOMAIN = env.str("MAIL_DOMAIN", "portal.example")
 MAIL_FROM = env.str("MAIL_FROM", f"{ORGANISATION} status <status@{MAIL_DOMAIN}>")
 BOUNCE_ADDRESS = env.str("BOUNCE_ADDRESS", f"bounce@{MAIL_DOMAIN}")

@@ -24,6 +24,8 @@ for name in (
     "SMTP_URL",
     "PORT",
     "DEBUG",
+    "METRICS_TOKEN",
+    "LOG_FORMAT",
 ):
     os.environ.pop(name, None)
 os.environ |= {"VAR_DIR": str(VAR_DIR), "DJANGO_SETTINGS_MODULE": "irportal.settings", "LOG_LEVEL": "WARNING"}

@@ -106,15 +106,23 @@ class Connection:
     def __enter__(self) -> "Connection":
         try:
             self.relay = smtplib.SMTP(self.host, self.port, settings.MAIL_DOMAIN, timeout=CONNECT_SECONDS)
+            self._prepare()
+        except (OSError, smtplib.SMTPException) as error:
+            raise Outcome(Attempt.Outcome.TRANSPORT, getattr(error, "smtp_code", None), str(error)) from error
+        return self
+
+    def _prepare(self) -> None:
+        """Encrypt and sign in, or close the line: nothing is said on one that is not as the operator asked for."""
+        try:
             if self.relay.sock:
                 self.relay.sock.settimeout(COMMAND_SECONDS)
             if self.secure:
                 self.relay.starttls(context=ssl.create_default_context())
             if self.user:
                 self.relay.login(self.user, self.password)
-        except (OSError, smtplib.SMTPException) as error:
-            raise Outcome(Attempt.Outcome.TRANSPORT, getattr(error, "smtp_code", None), str(error)) from error
-        return self
+        except BaseException:
+            self.relay.close()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -248,3 +248,12 @@ def test_after_an_hour_of_refusals_the_waits_of_many_spread_over_a_fifth():
     waits = [engine.retry_wait(6, f"{number:064x}") / MINUTE for number in range(200)]
     assert 24 <= min(waits) < 25
     assert 35 < max(waits) <= 36
+
+
+def test_nothing_leaves_in_clear_when_the_relay_does_not_encrypt(smtp_relay, settings):
+    settings.SMTP_URL = smtp_relay.url.replace("smtp://", "smtp+starttls://ann:hunter2@")
+    announcement(ANN)
+    engine.run_once()
+
+    assert (smtp_relay.taken, told(ANN).state, told(ANN).failures) == ([], "pending", 0)
+    assert Channel.objects.get().fail_streak == 1

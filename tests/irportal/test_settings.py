@@ -1,0 +1,52 @@
+"""A bad value stops the start with one clear sentence; production never starts half-protected."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PRODUCTION = {
+    "PORTAL_MODE": "production",
+    "SECRET_KEY": "k" * 50,
+    "PUBLIC_BASE_URL": "https://status.example.com",
+    "ALLOWED_HOSTS": "status.example.com",
+    "DATABASE_URL": "postgres://nobody@127.0.0.1:1/none",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "SMTP_URL": "smtp+starttls://portal:hunter2@relay.example.com:587",
+}
+
+
+def start(show: str = "''", **given: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own that reads the settings with these variables, and prints `show`."""
+    code = f"import irportal.settings as settings; print({show})"
+    return subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | given, capture_output=True, text=True, check=False
+    )
+
+
+def test_production_starts_with_what_it_needs_and_logs_as_json():
+    assert start("settings.LOG_FORMAT", **PRODUCTION).stdout.strip() == "json"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"PORTAL_MODE": "staging"}, "it can be embedded or production"),
+        (PRODUCTION | {"SECRET_KEY": ""}, "SECRET_KEY is not set"),
+        (PRODUCTION | {"DEBUG": "1"}, "never shows its insides"),
+        (PRODUCTION | {"SMTP_URL": "smtp://relay.example.com"}, "production needs smtp+starttls://"),
+        ({"SMTP_URL": "relay.example.com"}, "neither smtp:// nor smtp+starttls://"),
+        ({"METRICS_TOKEN": "short"}, "shorter than 16 characters"),
+        ({"LOG_FORMAT": "xml"}, "it can be json or line"),
+    ],
+)
+def test_a_bad_value_stops_the_start_with_a_sentence(given, sentence):
+    ended = start(**given)
+    assert ended.returncode == 1
+    assert sentence in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("relay", ["smtp://127.0.0.1:25", "smtp://localhost", "smtp+starttls://relay.example.com"])
+def test_a_relay_on_this_machine_needs_no_encryption_any_other_has_it(relay):
+    assert start(**PRODUCTION | {"SMTP_URL": relay}).returncode == 0
