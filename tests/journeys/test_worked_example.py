@@ -73,7 +73,9 @@ def check_public(public: BrowserContext, portal: Portal, ref: str, status: str, 
         incident = shown["incidents"][0]
         assert (incident["status"], incident["incident_updates"][0]["body"]) == (status.lower(), text)
         assert shown["status"]["indicator"] == "critical"
-        expect(page.get_by_role("main")).to_contain_text(re.compile(r"Next update (on .+ )?by"))  # "on" past midnight
+        expect(page.get_by_role("main")).to_contain_text(
+            re.compile(r"Next update (on \d+ \w+ )?by")
+        )  # "on" past midnight
     assert public.cookies() == []
     page.close()
 
