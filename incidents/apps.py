@@ -7,10 +7,11 @@ class IncidentsConfig(AppConfig):
 
     def ready(self) -> None:
         """Give the engine its duties, the outbox its audiences and monitors their counts."""
-        from incidents.comms import audiences, holding, queries
-        from irportal.outbox import engine
+        from incidents.comms import actions, audiences, holding, queries
+        from irportal.outbox import alarms, engine
         from irportal.outbox.queries import on_scrape
 
         audiences.register()
         engine.on_turn(holding.run_due)
+        alarms.on_alarm(actions.tell_of_alarm)
         on_scrape(queries.promises)

@@ -7,13 +7,13 @@ from django.db import transaction
 
 from incidents.comms import actions as comms
 from incidents.comms import duties
-from incidents.comms.audiences import reach
 from incidents.comms.models import Message
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.actions import Declaration
 from incidents.lifecycle.models import Incident
 from incidents.postmortems import actions as postmortems
 from irportal.accounts.models import User
+from irportal.outbox.audiences import reach
 from irportal.outbox.models import Announcement
 from irportal.refused import Refused
 from statuspage.models import Component, NoticeUpdate

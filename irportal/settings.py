@@ -200,6 +200,11 @@ if PRODUCTION and _relay.scheme == "smtp" and _relay.hostname not in ("127.0.0.1
     raise ImproperlyConfigured("SMTP_URL is smtp:// to another machine; production needs smtp+starttls:// for that.")
 MAIL_DOMAIN = env.str("MAIL_DOMAIN", "portal.example")
 MAIL_FROM = env.str("MAIL_FROM", f"{ORGANISATION} status <status@{MAIL_DOMAIN}>")
+MAIL_CONNECTIONS = env.int("MAIL_CONNECTIONS", 4 if PRODUCTION else 1)
+if not 1 <= MAIL_CONNECTIONS <= 64:
+    raise ImproperlyConfigured(f"MAIL_CONNECTIONS is {MAIL_CONNECTIONS}; it can be 1 to 64.")
+if MAIL_CONNECTIONS > 1 and DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    raise ImproperlyConfigured("MAIL_CONNECTIONS is more than 1; SQLite has one writer, so only 1 is of use.")
 BOUNCE_ADDRESS = env.str("BOUNCE_ADDRESS", f"bounce@{MAIL_DOMAIN}")
 DEFAULT_FROM_EMAIL = MAIL_FROM
 MAILERS = {"default": {"BACKEND": "irportal.outbox.mailer.OutboxBackend"}}

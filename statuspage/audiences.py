@@ -1,28 +1,43 @@
-"""Who hears about a public update by mail, as readers the outbox can write to."""
+"""Who hears about a public update by mail, as rows the outbox can write to without loading them."""
+
+from typing import Any
 
 from django.conf import settings
+from django.db.models import Case, CharField, Exists, F, OuterRef, QuerySet, StringAgg, Subquery, TextField, Value, When
+from django.db.models.functions import Cast, Concat
 from django.urls import reverse
 
-from irportal.outbox.audiences import Reader
-from statuspage.models import Component, Subscriber
-from statuspage.rhythm import join
-from statuspage.subscriptions import token_for
+from statuspage.models import Choice, Subscriber
+from statuspage.subscriptions import token
+
+WHY = "You get this because you asked for updates about "
 
 
-def subscribers(component_ids: list[int] | None) -> list[Reader]:
-    """Confirmed subscribers of these components and of the whole page; None means every one. Two queries."""
-    rows = Subscriber.objects.active().concerned(component_ids).prefetch_related("components").order_by("pk")
-    return [
-        Reader(
-            key=f"subscriber:{subscriber.pk}",
-            address=subscriber.email,
-            unsubscribe_url=settings.PUBLIC_BASE_URL + reverse("statuspage:leave", args=[token_for(subscriber)]),
-            why=_why(list(subscriber.components.all())),
+def subscribers(component_ids: list[int] | None) -> QuerySet[Any, Any]:
+    """Confirmed subscribers of these components and of the whole page; None means every one."""
+    chosen = Choice.objects.filter(subscriber=OuterRef("pk"))
+    names = (
+        chosen.order_by()
+        .values("subscriber")
+        .values(names=StringAgg("component__name", Value(", "), order_by="component__name"))
+    )
+    rows = (
+        Subscriber.objects.active()
+        .concerned(component_ids)
+        .annotate(
+            key=Concat(Value("subscriber:"), Cast("pk", CharField())),
+            address=F("email"),
+            leave=F("code"),
+            why=Case(
+                When(Exists(chosen), then=Concat(Value(WHY), Subquery(names), Value("."), output_field=TextField())),
+                default=Value(f"{WHY}{settings.ORGANISATION}."),
+                output_field=TextField(),
+            ),
         )
-        for subscriber in rows
-    ]
+    )
+    return rows.order_by("pk").values("key", "address", "leave", "why")
 
 
-def _why(components: list[Component]) -> str:
-    about = f"the {join([component.name for component in components])}" if components else settings.ORGANISATION
-    return f"You get this because you asked for updates about {about}."
+def leave_url(name: str) -> str:
+    """The absolute address where the reader so named leaves with one click."""
+    return settings.PUBLIC_BASE_URL + reverse("statuspage:leave", args=[token(name)])

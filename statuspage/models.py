@@ -283,6 +283,11 @@ class Subscriber(models.Model):
                 name="subscriber_once",
                 violation_error_message="This address is subscribed already.",
             ),
+            models.CheckConstraint(
+                condition=~Q(email__contains=",") & ~Q(email__contains="\n") & ~Q(email__contains="\r"),
+                name="subscriber_one_address",
+                violation_error_message="Give exactly one e-mail address.",
+            ),
         ]
 
     def __str__(self) -> str:

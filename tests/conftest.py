@@ -22,6 +22,7 @@ for name in (
     "ALLOWED_HOSTS",
     "ORGANISATION",
     "SMTP_URL",
+    "MAIL_CONNECTIONS",
     "PORT",
     "DEBUG",
     "METRICS_TOKEN",
@@ -54,7 +55,9 @@ import django  # noqa: E402
 django.setup()
 
 import pytest  # noqa: E402
+from django.utils import timezone  # noqa: E402
 
+from irportal.outbox import sending  # noqa: E402
 from tests import database  # noqa: E402
 
 pytest_plugins = ["tests.people", "tests.relay"]
@@ -88,9 +91,13 @@ def own_mail(django_test_environment) -> None:
 
 
 @pytest.fixture
-def freezer(time_machine):
-    """The clock stands still at Monday 2 March 2026, 14:30 UTC; `freezer.shift(timedelta)` moves it."""
+def freezer(time_machine, monkeypatch):
+    """The clock stands still at Monday 2 March 2026, 14:30 UTC; `freezer.shift(timedelta)` moves it.
+
+    The database's own clock is the one thing that cannot be moved: claims go by this one instead.
+    """
     time_machine.move_to("2026-03-02 14:30 +0000", tick=False)
+    monkeypatch.setattr(sending, "database_now", timezone.now)
     return time_machine
 
 

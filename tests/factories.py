@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 from irportal.outbox import actions as outbox
-from irportal.outbox import audiences, engine
+from irportal.outbox import audiences, fan_out, wire
 from irportal.outbox.models import Announcement, Delivery
 
 _numbers = itertools.count(1)
@@ -16,14 +16,14 @@ def readers(facts: dict[str, Any]) -> list[audiences.Reader]:
         audiences.Reader(
             key=f"subscriber:{address}"[:60],
             address=address,
-            unsubscribe_url=f"https://status.example/u/{address}",
+            leave=address[:100],
             why="You asked for updates about all components.",
         )
         for address in facts["to"]
     ]
 
 
-audiences.register("test-readers", readers)
+audiences.register("test-readers", readers, "https://status.example/u/{}".format)
 
 
 def announcement(*to: str, **given: Any) -> Announcement:
@@ -44,5 +44,10 @@ def announcement(*to: str, **given: Any) -> Announcement:
 def deliveries(*to: str, **given: Any) -> list[Delivery]:
     """The waiting deliveries of one new announcement, in the order of their rows."""
     made = announcement(*to, **given)
-    engine.fan_out(made.pk)
+    fan_out.fan_out(made.pk)
     return list(made.deliveries.order_by("pk"))
+
+
+def mail_of(delivery: Delivery) -> bytes:
+    """The bytes this delivery goes out with."""
+    return wire.Form(delivery.announcement).fill(delivery)

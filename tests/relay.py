@@ -40,7 +40,7 @@ class Relay:
     `at_rcpt[address]` and `at_data[address]` are answers to give to that address, one per try, before it is
     accepted again: "450 4.2.0 try later", "550 5.1.1 unknown", "421 4.3.2 going away". "drop" cuts the line;
     at DATA that is after the whole message came in, so nobody knows whether it was taken.
-    `before_answer(count)` is called when a message is in and not yet answered.
+    `extensions` are what EHLO offers. `before_answer(count)` is called when a message is in and not yet answered.
     """
 
     port: int = field(default_factory=free_port)
@@ -48,6 +48,7 @@ class Relay:
     at_rcpt: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     at_data: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     connections: int = 0
+    extensions: list[str] = field(default_factory=lambda: ["PIPELINING"])
     before_answer: Callable[[int], None] = lambda count: None
     _arrival: threading.Condition = field(default_factory=threading.Condition)
     _controller: Controller | None = None
@@ -80,7 +81,7 @@ class Relay:
     async def handle_EHLO(self, server, session, envelope, hostname, responses):
         self.connections += 1
         session.host_name = hostname
-        return responses
+        return [*responses[:-1], *(f"250-{name}" for name in self.extensions), responses[-1]]
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         if self.at_rcpt[address]:

@@ -10,13 +10,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from incidents.comms import duties, letters
-from incidents.comms.audiences import customers_of, reach
+from incidents.comms.audiences import customers_of
 from incidents.comms.models import Message
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Incident, TimelineEntry
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
+from irportal.outbox import alarms
+from irportal.outbox.audiences import reach
 from irportal.refused import Refused
 from statuspage import publish as page
 from statuspage.models import Notice
@@ -35,6 +37,19 @@ def tell_roles(incident: Incident) -> None:
         facts={"incident": incident.pk, "roles": []},
         priority=URGENT,
         **letters.declared_letter(incident)._asdict(),
+    )
+
+
+def tell_of_alarm(key: str, thread: str, sentence: str) -> None:
+    """Mail everybody who may command or publish that mail itself is in trouble; the relay permitting."""
+    outbox.announce(
+        key,
+        topic=alarms.TOPIC,
+        thread=thread,
+        audience="in-charge",
+        facts={},
+        priority=URGENT,
+        **letters.alarm_letter(thread, sentence)._asdict(),
     )
 
 
@@ -163,6 +178,7 @@ def _announce(message: Message, letter: letters.Letter, audience: str, facts: di
         audience=audience,
         facts=facts,
         priority=NORMAL,
+        retells=letters.retold(message) if audience == "customers" else (),
         **letter._asdict(),
     )
 

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
-from django.core.signing import Signer
 from django.db.models import QuerySet
 
 from incidents.comms.models import Customer
@@ -11,11 +9,9 @@ from incidents.lifecycle.models import Incident, RoleAssignment
 from incidents.policy.matrix import Facts, reaches_all
 from irportal.accounts.models import User
 from irportal.outbox import audiences
-from irportal.outbox.audiences import Reader
-from irportal.outbox.models import Suppression
-from statuspage.audiences import subscribers
+from irportal.outbox.audiences import Reader, Readers
+from statuspage.audiences import leave_url, subscribers
 from statuspage.models import Component
-from statuspage.subscriptions import SALT
 
 
 def facts_of(incident: Incident) -> Facts:
@@ -36,10 +32,10 @@ def customers_of(incident: Incident) -> dict[str, Any]:
     return {"components": sorted(touched.values_list("component_id", flat=True))}
 
 
-def customers(facts: dict[str, Any]) -> list[Reader]:
+def customers(facts: dict[str, Any]) -> list[Readers]:
     """Audience `customers`: `components` is a list of ids, or None for everybody."""
     component_ids = facts["components"]
-    return [*subscribers(component_ids), *(_contact(row) for row in _attached(component_ids))]
+    return [subscribers(component_ids), *(_contact(row) for row in _attached(component_ids))]
 
 
 def _attached(component_ids: list[int] | None) -> QuerySet[Customer]:
@@ -49,13 +45,8 @@ def _attached(component_ids: list[int] | None) -> QuerySet[Customer]:
 
 def _contact(customer: Customer) -> Reader:
     key = f"customer:{customer.pk}"
-    token = Signer(salt=SALT).sign(key)
-    return Reader(
-        key=key,
-        address=customer.contact_email,
-        unsubscribe_url=f"{settings.PUBLIC_BASE_URL}/u/{token}",
-        why=f"You get this as the contact of {customer.name}.",
-    )
+    why = f"You get this as the contact of {customer.name}."
+    return Reader(key=key, address=customer.contact_email, leave=key, why=why)
 
 
 def staff(facts: dict[str, Any]) -> list[Reader]:
@@ -70,7 +61,7 @@ def staff(facts: dict[str, Any]) -> list[Reader]:
     wanted = facts.get("roles")
     meant = (wanted and held.filter(role__in=wanted)) or held
     if wanted and not meant:
-        return _in_charge()
+        return _in_charge("Nobody who is still here holds a role on it.")
     return [
         Reader(
             key=f"user:{row.person_id}",
@@ -81,22 +72,12 @@ def staff(facts: dict[str, Any]) -> list[Reader]:
     ]
 
 
-def _in_charge() -> list[Reader]:
+def _in_charge(why: str) -> list[Reader]:
     people = User.objects.filter(is_active=True, groups__name__in=["commander", "publisher", "admin"]).distinct()
-    return [
-        Reader(key=f"user:{person.pk}", address=person.email, why="Nobody who is still here holds a role on it.")
-        for person in people
-    ]
-
-
-def reach(name: str, facts: dict[str, Any]) -> int:
-    """How many addresses an announcement would go to right now, those who left or bounce not counted."""
-    readers = audiences.resolve(name, facts)
-    targets = [reader.key for reader in readers] + [reader.address for reader in readers]
-    stopped = set(Suppression.objects.filter(target__in=targets).values_list("target", flat=True))
-    return sum(reader.key not in stopped and reader.address not in stopped for reader in readers)
+    return [Reader(key=f"user:{person.pk}", address=person.email, why=why) for person in people]
 
 
 def register() -> None:
-    audiences.register("customers", customers)
+    audiences.register("customers", customers, leave_url)
     audiences.register("staff", staff)
+    audiences.register("in-charge", lambda facts: _in_charge("You may command incidents or publish."))

@@ -69,18 +69,28 @@ def _affected(message: Message) -> list[dict[str, Any]]:
     return [{"name": name, "state": state.label.lower(), "look": SHAPES[state]} for name, state in rows]
 
 
+def told_before(message: Message) -> list[Message]:
+    """The last three updates to customers before this one, newest first; a mail repeats them under "Earlier"."""
+    rows = message.incident.messages.filter(
+        audience__in=[Message.Audience.CUSTOMERS, Message.Audience.PAGE],
+        status=Message.Status.SENT,
+        kind=Message.Kind.UPDATE,
+    )
+    return list(rows.exclude(pk=message.pk).order_by("-sent_at")[:3])
+
+
+def retold(message: Message) -> list[str]:
+    """The announcements whose text the mail of this message repeats; a holding message has no text to miss."""
+    shown = told_before(message)[: 1 if message.kind == Message.Kind.HOLDING else 3]
+    held = message.incident.messages.filter(kind=Message.Kind.HOLDING, status=Message.Status.SENT)
+    keys = [row.announcement_key for row in (*shown, *held.exclude(pk=message.pk))]
+    return [key for key in keys if key]
+
+
 def customer_letter(message: Message) -> Letter:
     """The mail a customers message becomes; holding messages have their own frame, pre-approved by the policy."""
     incident = message.incident
-    earlier = list(
-        incident.messages.filter(
-            audience__in=[Message.Audience.CUSTOMERS, Message.Audience.PAGE],
-            status=Message.Status.SENT,
-            kind=Message.Kind.UPDATE,
-        )
-        .exclude(pk=message.pk)
-        .order_by("-sent_at")[:3]
-    )
+    earlier = told_before(message)
     topic = "holding" if message.kind == Message.Kind.HOLDING else "update"
     at = message.next_update_by
     known = earlier[0] if earlier and earlier[0].public_status != Incident.Status.RESOLVED else None
@@ -113,6 +123,11 @@ def internal_letter(message: Message) -> Letter:
 def declared_letter(incident: Incident) -> Letter:
     """The first internal message in the seed's six fields (requirements R001-22)."""
     return _letter("declared", {"incident": incident, "fields": initial_fields(incident)})
+
+
+def alarm_letter(thread: str, sentence: str) -> Letter:
+    """Tells who is in charge that mail itself does not work."""
+    return _letter("alarm", {"incident": {"title": "Mail trouble"}, "thread": thread, "sentence": sentence})
 
 
 def initial_fields(incident: Incident) -> list[tuple[str, str]]:

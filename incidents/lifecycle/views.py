@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from incidents import workflow
 from incidents.comms import queries
-from incidents.comms.audiences import customers_of, reach
+from incidents.comms.audiences import customers_of
 from incidents.comms.letters import initial_fields
 from incidents.comms.models import Message
 from incidents.lifecycle import actions
@@ -26,6 +26,7 @@ from incidents.lifecycle.forms import (
 from incidents.lifecycle.models import Incident, TimelineEntry
 from incidents.policy import matrix
 from incidents.policy.models import IncidentType, PolicyVersion
+from irportal.outbox.audiences import reach
 from irportal.parts import StaffRequest, carried_out, render_part
 from irportal.refused import Refused
 from statuspage.models import Notice

@@ -1,6 +1,7 @@
 """Announce something, and stop telling somebody. Both only write rows."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 from unicodedata import category
@@ -29,15 +30,17 @@ def announce(
     html: str,
     priority: int = 5,
     life: timedelta = UPDATE_LIFE,
+    retells: Iterable[str] = (),
 ) -> Announcement:
     """Promise, in the caller's transaction, that `audience` will be told.
 
-    A known `dedupe_key` is not announced twice.
+    A known `dedupe_key` is not announced twice. `retells` are the keys of earlier announcements whose text this one
+    repeats: a reader who still waits for such a one gets this one alone.
 
     Line breaks in the subject become spaces: nothing a person typed reaches a mail header as a second line.
     """
     now = timezone.now()
-    announcement, _ = Announcement.objects.get_or_create(
+    announcement, new = Announcement.objects.get_or_create(
         dedupe_key=dedupe_key,
         defaults={
             "topic": topic,
@@ -52,6 +55,8 @@ def announce(
             "expires_at": now + life,
         },
     )
+    if new:
+        announcement.retells.set(Announcement.objects.filter(dedupe_key__in=list(retells)))
     return announcement
 
 
@@ -60,9 +65,14 @@ def one_line(typed: str) -> str:
     return " ".join("".join(" " if category(sign) in NO_SIGNS else sign for sign in typed).split())
 
 
+def key_start(announcement: Announcement, channel: str) -> str:
+    """What a delivery's key is made of besides the address."""
+    return f"{announcement.dedupe_key}|{channel}|"
+
+
 def delivery_key(announcement: Announcement, channel: str, address: str) -> str:
     """64 hex digits, the same for the same announcement, channel and address."""
-    return hashlib.sha256(f"{announcement.dedupe_key}|{channel}|{address.lower()}".encode()).hexdigest()
+    return hashlib.sha256(f"{key_start(announcement, channel)}{address.lower()}".encode()).hexdigest()
 
 
 @transaction.atomic

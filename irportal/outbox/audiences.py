@@ -6,37 +6,72 @@ Parts above register a function per audience; the outbox knows only its name.
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from django.db.models import Q, QuerySet
+
+from irportal.outbox.models import Suppression
+
 
 class Reader(NamedTuple):
     """One reader of one announcement.
 
     `key` names the reader across announcements (`subscriber:17`): it is the order lane and what a suppression
-    names. `unsubscribe_url` is absolute, or empty for staff. `why` is the sentence that tells the reader why
-    they get this.
+    names. `leave` names them to the page where they leave, and is empty for staff. `why` is the sentence that
+    tells the reader why they get this.
     """
 
     key: str
     address: str
-    unsubscribe_url: str = ""
+    leave: str = ""
     why: str = ""
 
 
-Resolver = Callable[[dict[str, Any]], Iterable[Reader]]
-_resolvers: dict[str, Resolver] = {}
+# One reader, or any number as rows with the columns `key`, `address`, `leave` and `why`: those are never loaded.
+Readers = Reader | QuerySet[Any, Any]
+Resolver = Callable[[dict[str, Any]], Iterable[Readers]]
+LeaveUrl = Callable[[str], str]
+STOPPED = Suppression.objects.values("target")
+_audiences: dict[str, tuple[Resolver, LeaveUrl]] = {}
 
 
-def register(name: str, resolver: Resolver) -> None:
-    """Let `resolver(facts)` answer for the audience called `name`."""
-    _resolvers[name] = resolver
+def register(name: str, resolver: Resolver, leave_url: LeaveUrl = str) -> None:
+    """Let `resolver(facts)` answer for the audience called `name`.
+
+    `leave_url(leave)` is the absolute address of the page where the reader so named leaves.
+    """
+    _audiences[name] = resolver, leave_url
 
 
-def resolve(name: str, facts: dict[str, Any]) -> list[Reader]:
-    """The readers of audience `name` right now, one per address. Raises KeyError for an unknown name."""
-    readers: dict[str, Reader] = {}
-    for reader in _resolvers[name](facts):
-        reader = reader._replace(address=in_ascii(reader.address))
-        readers.setdefault(reader.address.lower(), reader)
-    return list(readers.values())
+def resolve(name: str, facts: dict[str, Any]) -> tuple[list[Reader], list[QuerySet[Any, Any]]]:
+    """The readers of audience `name` right now: the single ones, one per address, and the many as rows.
+
+    Raises KeyError for an unknown name.
+    """
+    single: dict[str, Reader] = {}
+    many = []
+    for found in _audiences[name][0](facts):
+        if isinstance(found, Reader):
+            reader = found._replace(address=in_ascii(found.address))
+            single.setdefault(reader.address.lower(), reader)
+        else:
+            many.append(found)
+    return list(single.values()), many
+
+
+def reach(name: str, facts: dict[str, Any]) -> int:
+    """How many addresses an announcement would go to right now, those who left or bounce not counted."""
+    single, many = resolve(name, facts)
+    open_to = [rows.exclude(Q(key__in=STOPPED) | Q(address__in=STOPPED)) for rows in many]
+    targets = {target for reader in single for target in (reader.key, reader.address)}
+    stopped = set(Suppression.objects.filter(target__in=targets).values_list("target", flat=True))
+    told = {reader.address for reader in single if stopped.isdisjoint((reader.key, reader.address))}
+    for rows in open_to:
+        told -= set(rows.filter(address__in=told).values_list("address", flat=True))
+    return len(told) + sum(rows.count() for rows in open_to)
+
+
+def leave_url(name: str) -> LeaveUrl:
+    """How audience `name` makes the address of its leave page; one that is unknown by now has none."""
+    return _audiences[name][1] if name in _audiences else str
 
 
 def in_ascii(address: str) -> str:

@@ -3,14 +3,18 @@
 An Announcement says what happened and to which audience; a Delivery is one message to one address; an Attempt
 is the proof of one try. A Suppression stops a reader in the claim. Channel is the circuit breaker, Pulse the
 heartbeat.
+
+The statements every message passes through are written out here, once for both databases.
 """
 
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 from django.core.validators import EmailValidator
-from django.db import connection, models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db import connection, models, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
 
 LEASE = timedelta(seconds=90)
 PULSE_LIMIT = timedelta(seconds=30)
@@ -32,6 +36,9 @@ class Announcement(models.Model):
     made_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     fanned_out_at = models.DateTimeField(null=True)
+    retells: models.ManyToManyField = models.ManyToManyField(
+        "self", symmetrical=False, related_name="retold_by", help_text="Earlier word whose text this one repeats"
+    )
 
     class Meta:
         ordering = ["id"]
@@ -43,8 +50,94 @@ class Announcement(models.Model):
         return f"{self.thread} {self.topic}"
 
 
+def database_now() -> datetime:
+    """What claims go by: PostgreSQL's own clock, which workers on several machines share; else this machine's."""
+    if connection.vendor != "postgresql":
+        return timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+        return now
+
+
+# What a claim takes, in the order promises fell due. On PostgreSQL `skip` locks the rows and passes over locked ones.
+CLAIM = """
+WITH due AS MATERIALIZED (
+    SELECT q.id FROM outbox_delivery q
+    WHERE q.state = 'pending' AND q.channel = %s AND q.due_at <= %s
+    AND (q.lease_until IS NULL OR q.lease_until < %s OR q.lease_until > %s)
+    AND NOT EXISTS (SELECT 1 FROM outbox_delivery e
+                    WHERE e.lane = q.lane AND e.state = 'pending' AND e.id < q.id)
+    AND NOT EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target IN (q.reader, q.address))
+    ORDER BY q.priority, q.due_at, q.id LIMIT %s {skip})
+UPDATE outbox_delivery SET lease_until = %s, attempts = attempts + 1
+WHERE id IN (SELECT id FROM due) RETURNING *"""
+
+# The three steps of one message: its try ends well, it is marked as sent, the next one's try begins.
+ENDED = """
+UPDATE outbox_attempt SET finished_at = %(at)s, outcome = 'ok', code = 250, answer = %(answer)s
+WHERE delivery_id = %(sent)s AND n = %(sent_n)s AND finished_at IS NULL"""
+MARKED = """
+UPDATE outbox_delivery SET state = 'sent', accepted_at = %(at)s, lease_until = NULL, last_error = ''
+WHERE id = %(sent)s AND attempts = %(sent_n)s AND state = 'pending'"""
+BEGUN = """
+INSERT INTO outbox_attempt (delivery_id, n, started_at, worker, outcome, answer)
+SELECT d.id, d.attempts, %(at)s, %(worker)s, '', '' FROM outbox_delivery d
+WHERE d.id = %(next)s AND d.attempts = %(next_n)s AND d.state = 'pending' AND d.expires_at > %(at)s
+AND NOT EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target IN (d.reader, d.address))
+RETURNING n"""
+
+
+def _in_one_statement(steps: list[str], facts: dict[str, Any]) -> int:
+    """All steps as one statement, prepared once per connection; how many rows the last one touched."""
+    names = [f"step{number}" for number in range(len(steps))]
+    steps = [step if "RETURNING" in step else f"{step} RETURNING 1" for step in steps]
+    parts = ", ".join(f"{name} AS ({step})" for name, step in zip(names, steps, strict=True))
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(f"WITH {parts} SELECT count(*) FROM {names[-1]}", facts, prepare=True)  # noqa: S608
+        row: tuple[int] = cursor.fetchone()  # type: ignore[assignment]  # a count is always one row
+        return row[0]
+
+
+def _one_by_one(steps: list[str], facts: dict[str, Any]) -> int:
+    """The same on SQLite, whose statements change one table each; how many rows the last one touched."""
+    facts = facts | {"at": connection.ops.adapt_datetimefield_value(facts["at"])}
+    with transaction.atomic(), connection.cursor() as cursor:
+        for step in steps:
+            cursor.execute(step, {name: value for name, value in facts.items() if f"%({name})s" in step})
+        return len(cursor.fetchall()) if "RETURNING" in steps[-1] else cursor.rowcount
+
+
+# One delivery for each row of a query with the columns key, address, leave and why, without loading one of them.
+FAN_OUT = """
+INSERT INTO outbox_delivery (announcement_id, key, lane, reader, channel, address, leave, why, priority, state, due_at,
+                             expires_at, attempts, failures, forgiven, last_error)
+SELECT %s, {key}, %s || r.key, r.key, 'smtp', r.address, r.leave, substr(r.why, 1, 300), %s,
+       CASE WHEN EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target IN (r.key, r.address))
+            THEN 'suppressed' ELSE 'pending' END, %s, %s, 0, 0, 0, ''
+FROM ({rows}) r WHERE true ON CONFLICT DO NOTHING"""
+KEY = {
+    "postgresql": "encode(sha256(convert_to(%s || lower(r.address), 'UTF8')), 'hex')",
+    "sqlite": "sha256(%s || lower(r.address))",
+}
+
+
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    def claim(self, now: datetime, *, limit: int = 20) -> list["Delivery"]:
+    def fan_out(self, announcement: Announcement, rows: QuerySet[Any, Any], *, key_start: str) -> None:
+        """Write the deliveries of `announcement` to `rows` (`audiences.Readers`) in one statement.
+
+        A key is SHA-256 of `key_start` and the lower-case address; a key there is already is left alone.
+        """
+        sql, params = rows.query.get_compiler(connection=connection).as_sql()
+        times = [connection.ops.adapt_datetimefield_value(at) for at in (announcement.made_at, announcement.expires_at)]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                FAN_OUT.format(key=KEY[connection.vendor], rows=sql),
+                [announcement.pk, key_start, f"{announcement.thread}:", announcement.priority, *times, *params],
+            )
+
+    def claim(self, now: datetime, *, limit: int = 20, channel: str = "smtp") -> list["Delivery"]:
         """Lease up to `limit` due deliveries to the caller for LEASE and return them, oldest promise first.
 
         A delivery whose worker died falls due again when its lease ends. Earlier word to the same reader goes
@@ -52,23 +145,31 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         reader is never claimed.
         """
         skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
-        ended = now + LEASE
-        sql = f"""
-            WITH due AS MATERIALIZED (
-                SELECT q.id FROM outbox_delivery q
-                WHERE q.state = 'pending' AND q.due_at <= %s
-                AND (q.lease_until IS NULL OR q.lease_until < %s OR q.lease_until > %s)
-                AND NOT EXISTS (SELECT 1 FROM outbox_delivery e
-                                WHERE e.lane = q.lane AND e.state = 'pending' AND e.id < q.id)
-                AND NOT EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target IN (q.reader, q.address))
-                ORDER BY q.priority, q.due_at, q.id LIMIT %s {skip})
-            UPDATE outbox_delivery SET lease_until = %s, attempts = attempts + 1
-            WHERE id IN (SELECT id FROM due) RETURNING id"""  # noqa: S608  (no outside text enters it)
-        at, until = (connection.ops.adapt_datetimefield_value(value) for value in (now, ended))
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [at, at, until, limit, until])
-            ids = [row[0] for row in cursor.fetchall()]
-        return list(self.filter(pk__in=ids).select_related("announcement").order_by("priority", "due_at", "id"))
+        at, until = (connection.ops.adapt_datetimefield_value(value) for value in (now, now + LEASE))
+        rows = self.raw(CLAIM.format(skip=skip), [channel, at, at, until, limit, until])
+        return sorted(rows, key=lambda row: (row.priority, row.due_at, row.pk))
+
+    def step(
+        self,
+        *,
+        sent: "Delivery | None" = None,
+        answer: str = "",
+        begin: "Delivery | None" = None,
+        worker: str,
+        at: datetime,
+    ) -> bool:
+        """Mark `sent` as accepted with its proof and write the start of `begin`'s try, in one commit.
+
+        False: `begin` must not be sent, for it expired, its reader left, or another worker has it by now.
+        """
+        facts = {"at": at, "worker": worker}
+        if sent:
+            facts |= {"sent": sent.pk, "sent_n": sent.attempts, "answer": answer[:300].replace("\0", "")}
+        if begin:
+            facts |= {"next": begin.pk, "next_n": begin.attempts}
+        steps = [*([ENDED, MARKED] if sent else []), *([BEGUN] if begin else [])]
+        took = _in_one_statement if connection.vendor == "postgresql" else _one_by_one
+        return took(steps, facts) == 1 or begin is None
 
     def waiting(self) -> "DeliveryQuerySet":
         return self.filter(state=Delivery.State.PENDING)
@@ -101,6 +202,7 @@ class Delivery(models.Model):
         SENT = "sent"
         DEAD = "dead"
         SUPPRESSED = "suppressed"
+        SUPERSEDED = "superseded"
 
     announcement = models.ForeignKey(Announcement, on_delete=models.PROTECT, related_name="deliveries")
     key = models.CharField(max_length=64, unique=True, help_text="SHA-256(announcement | channel | address)")
@@ -108,7 +210,7 @@ class Delivery(models.Model):
     reader = models.CharField(max_length=60)
     channel = models.CharField(max_length=20, default="smtp")
     address = models.CharField(max_length=254, validators=[EmailValidator()])
-    unsubscribe_url = models.CharField(max_length=300, blank=True)
+    leave = models.CharField(max_length=100, blank=True, help_text="Names the reader to the page where they leave")
     why = models.CharField(max_length=300, blank=True)
     priority = models.PositiveSmallIntegerField(default=5)
     state = models.CharField(max_length=12, choices=State, default=State.PENDING)
@@ -120,6 +222,7 @@ class Delivery(models.Model):
     expires_at = models.DateTimeField()
     last_error = models.CharField(max_length=300, blank=True)
     accepted_at = models.DateTimeField(null=True)
+    alarmed_at = models.DateTimeField(null=True, help_text="When staff were told that it was given up")
 
     objects = DeliveryQuerySet.as_manager()
 
@@ -127,8 +230,10 @@ class Delivery(models.Model):
         verbose_name_plural = "deliveries"
         permissions = [("resend_delivery", "Can send again what was given up")]
         indexes = [
-            models.Index("priority", "due_at", "id", condition=Q(state="pending"), name="delivery_to_send"),
+            models.Index("channel", "priority", "due_at", "id", condition=Q(state="pending"), name="delivery_to_send"),
             models.Index("lane", "id", condition=Q(state="pending"), name="delivery_lane"),
+            models.Index("announcement", condition=Q(state="pending"), name="delivery_of_announcement"),
+            models.Index("id", condition=Q(state="dead", alarmed_at=None), name="delivery_to_alarm"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -189,6 +294,8 @@ class Channel(models.Model):
     name = models.CharField(primary_key=True, max_length=20)
     open_until = models.DateTimeField(null=True)
     fail_streak = models.PositiveIntegerField(default=0)
+    failing_since = models.DateTimeField(null=True)
+    alarmed_at = models.DateTimeField(null=True)
     last_error = models.CharField(max_length=300, blank=True)
 
     def __str__(self) -> str:

@@ -133,6 +133,10 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('email'), condition=models.Q(('left_at', None)), name='subscriber_once', violation_error_message='This address is subscribed already.'),
         ),
         migrations.AddConstraint(
+            model_name='subscriber',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('email__contains', ','), _negated=True), models.Q(('email__contains', '\n'), _negated=True), models.Q(('email__contains', '\r'), _negated=True)), name='subscriber_one_address', violation_error_message='Give exactly one e-mail address.'),
+        ),
+        migrations.AddConstraint(
             model_name='choice',
             constraint=models.UniqueConstraint(models.F('subscriber'), models.F('component'), name='choice_once'),
         ),

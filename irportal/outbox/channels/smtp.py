@@ -1,115 +1,84 @@
-"""SMTP. Builds one delivery's bytes, the same on every try, and hands them to the relay."""
+"""SMTP: the relay of SMTP_URL, several commands in one write where it offers that (RFC 2920)."""
 
-import re
 import smtplib
 import ssl
 from contextlib import suppress
-from datetime import UTC
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import EmailPolicy
-from types import TracebackType
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
-from django.utils.html import escape
 
+from irportal.outbox.channels import Outcome
 from irportal.outbox.models import Attempt, Delivery
+from irportal.outbox.wire import Form, wire_address
 
 CONNECT_SECONDS, COMMAND_SECONDS = 10, 30
+PER_CONNECTION = 100
+Reply = tuple[int, bytes]
 
 
-class Wire(EmailPolicy):
-    """How our mails are written: seven bits, and addresses in angle brackets never folded.
-
-    The library would fold a long one into encoded words, which no reader takes for an address: one-click
-    unsubscribe and threading would be lost.
-    """
-
-    WHOLE = frozenset({"message-id", "in-reply-to", "references", "list-unsubscribe"})
-
-    def fold_binary(self, name: str, value: Any) -> bytes:
-        if name.lower() in self.WHOLE:
-            return f"{name}: {value}\r\n".encode("ascii")
-        return super().fold_binary(name, value)
-
-
-WIRE = Wire(linesep="\r\n", cte_type="7bit")
-
-
-def message_id(delivery: Delivery) -> str:
-    """`<inc-42.subscriber-17.<key16>@domain>`: stable over every retry."""
-    name = re.sub(r"[^a-z0-9-]+", ".", f"{delivery.lane}.{delivery.key[:16]}".lower())
-    return f"<{name}@{settings.MAIL_DOMAIN}>"
-
-
-def build(delivery: Delivery) -> bytes:
-    """The whole message as it goes over the wire.
-
-    A pure function of stored rows: a retry sends the same bytes.
-    """
-    announcement = delivery.announcement
-    own = {"{unsubscribe_url}": delivery.unsubscribe_url, "{why}": delivery.why}
-    text, html = announcement.text, announcement.html
-    for mark, value in own.items():
-        text, html = text.replace(mark, value), html.replace(mark, escape(value))
-    message = EmailMessage(policy=WIRE)
-    message["From"] = settings.MAIL_FROM
-    message["To"] = Address(addr_spec=delivery.address)
-    message["Subject"] = announcement.subject
-    message["Date"] = announcement.made_at.astimezone(UTC)
-    message["Message-ID"] = message_id(delivery)
-    thread = f"<{announcement.thread.lower()}.thread@{settings.MAIL_DOMAIN}>"
-    message["In-Reply-To"] = message["References"] = thread
-    message["Auto-Submitted"] = "auto-generated"
-    message["X-Auto-Response-Suppress"] = "All"
-    if delivery.unsubscribe_url:
-        message["List-Id"] = f"status updates <status.{settings.MAIL_DOMAIN}>"
-        message["List-Unsubscribe"] = f"<{delivery.unsubscribe_url}>"
-        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    message.set_content(text)
-    if html:
-        message.add_alternative(html, subtype="html")
-        message.set_boundary(f"=_{delivery.key[:32]}")
-    return message.as_bytes()
-
-
-class Outcome(Exception):
-    """How a try ended when it did not end well. `blame` is an Attempt.Outcome.
-
-    `unknown_reader`: the relay says that the address itself leads nowhere (5.1.x, RFC 3463).
-    """
-
-    def __init__(self, blame: str, code: int | None, answer: str, *, unknown_reader: bool = False) -> None:
-        super().__init__(answer)
-        self.blame, self.code, self.answer = blame, code, answer[:300]
-        self.unknown_reader = unknown_reader
-
-
-def _text(answer: bytes | str) -> str:
-    return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
-
-
-class Connection:
-    """One connection to the relay of SMTP_URL, used for a whole claim.
-
-    Raises Outcome for everything that fails.
-    """
+class Line:
+    """A connection to the relay, made anew after PER_CONNECTION messages. Raises Outcome for everything that fails."""
 
     def __init__(self) -> None:
         url = urlsplit(settings.SMTP_URL)
         self.host, self.port = url.hostname or "127.0.0.1", url.port or 25
         self.secure = url.scheme == "smtp+starttls"
         self.user, self.password = unquote(url.username or ""), unquote(url.password or "")
+        self.forms: dict[int, Form] = {}
+        self.named: Delivery | None = None  # whose envelope the relay has, its answers unread
 
-    def __enter__(self) -> "Connection":
+    def __enter__(self) -> "Line":
+        self._connect()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._goodbye()
+
+    def send(self, delivery: Delivery, ahead: Delivery | None) -> str:
+        """Give one message to the relay and return its answer. Raises Outcome with who is to blame.
+
+        With pipelining the envelope of `ahead` goes out behind this message, so that the next call finds its answers.
+        """
+        form = self._form(delivery)
+        data = form.fill(delivery).replace(b"\r\n.", b"\r\n..")
+        if self.sent >= PER_CONNECTION:
+            self._goodbye()
+            self._connect()
+        try:
+            self._name(delivery)
+        except OSError as error:
+            raise self._broken(Attempt.Outcome.TRANSPORT, str(error)) from error
+        self.sent += 1
+        follows = self._envelope(ahead) if ahead and self.pipelines and self.sent < PER_CONNECTION else b""
+        self.named = ahead if follows else None
+        try:
+            self.relay.send(data + b".\r\n" + follows)
+            code, answer = self.relay.getreply()
+        except OSError as error:
+            raise self._broken(Attempt.Outcome.UNCERTAIN, f"no answer after the message: {error}") from error
+        if code != 250:
+            raise self._blame(code, answer)
+        return _text(answer)
+
+    def drop(self) -> None:
+        """Whoever was named ahead is not sent to after all: only a broken line takes that back."""
+        if self.named:
+            self._broken(Attempt.Outcome.TRANSPORT, "")
+
+    def _form(self, delivery: Delivery) -> Form:
+        if delivery.announcement_id not in self.forms:
+            if len(self.forms) >= 16:
+                self.forms.clear()
+            self.forms[delivery.announcement_id] = Form(delivery.announcement)
+        return self.forms[delivery.announcement_id]
+
+    def _connect(self) -> None:
+        self.sent, self.named = 0, None
         try:
             self.relay = smtplib.SMTP(self.host, self.port, settings.MAIL_DOMAIN, timeout=CONNECT_SECONDS)
             self._prepare()
-        except (OSError, smtplib.SMTPException) as error:
+        except OSError as error:
             raise Outcome(Attempt.Outcome.TRANSPORT, getattr(error, "smtp_code", None), str(error)) from error
-        return self
 
     def _prepare(self) -> None:
         """Encrypt and sign in, or close the line: nothing is said on one that is not as the operator asked for."""
@@ -120,50 +89,78 @@ class Connection:
                 self.relay.starttls(context=ssl.create_default_context())
             if self.user:
                 self.relay.login(self.user, self.password)
+            self.relay.ehlo_or_helo_if_needed()
+            self.pipelines = self.relay.has_extn("pipelining")
         except BaseException:
             self.relay.close()
             raise
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.relay.quit()
-        except (OSError, smtplib.SMTPException):
-            self.relay.close()
+    def _goodbye(self) -> None:
+        """Say goodbye where the relay can take it: not between an envelope and its message."""
+        with suppress(OSError):
+            if self.relay.sock and not self.named:
+                self.relay.quit()
+        self.relay.close()
 
-    def send(self, delivery: Delivery, data: bytes) -> str:
-        """Give one message to the relay and return its answer. Raises Outcome with who is to blame."""
-        relay = self.relay
-        try:
-            relay.ehlo_or_helo_if_needed()
-            code, answer = relay.mail(settings.BOUNCE_ADDRESS)
-            if code != 250:  # the same sender for every message: this is never about one of them
-                raise Outcome(Attempt.Outcome.TRANSPORT, code, _text(answer))
-            code, answer = relay.rcpt(delivery.address)
-            if code not in (250, 251):
-                raise self._refused(code, answer, address_said=True)
-        except (OSError, smtplib.SMTPServerDisconnected) as error:
-            raise Outcome(Attempt.Outcome.TRANSPORT, None, str(error)) from error
-        try:
-            code, answer = relay.data(data)
-        except smtplib.SMTPDataError as error:
-            raise self._refused(error.smtp_code, error.smtp_error) from error
-        except (OSError, smtplib.SMTPServerDisconnected) as error:
-            raise Outcome(Attempt.Outcome.UNCERTAIN, None, f"no answer after the message: {error}") from error
-        if code != 250:
-            raise self._refused(code, answer)
-        return _text(answer)
+    def _broken(self, blame: str, said: str) -> Outcome:
+        self.named = None
+        self.relay.close()
+        return Outcome(blame, None, said)
 
-    def _refused(self, code: int, answer: bytes | str, *, address_said: bool = False) -> Outcome:
-        """Whom this answer blames; the relay is made ready for the next message.
+    def _envelope(self, delivery: Delivery) -> bytes:
+        to = wire_address(delivery.address)
+        return f"MAIL FROM:<{settings.BOUNCE_ADDRESS}>\r\nRCPT TO:<{to}>\r\nDATA\r\n".encode("ascii")
+
+    def _name(self, delivery: Delivery) -> None:
+        """Bring the relay to the point where it takes the message. Raises Outcome where it refuses."""
+        if not self.relay.sock:
+            self._connect()
+        commands = self._envelope(delivery).splitlines(keepends=True)
+        if self.named is not delivery:
+            if self.pipelines:
+                self.relay.send(b"".join(commands))
+            else:
+                return self._judge(self._one_by_one(commands))
+        self.named = None
+        self._judge([self.relay.getreply() for _ in commands])
+
+    def _one_by_one(self, commands: list[bytes]) -> list[Reply]:
+        replies: list[Reply] = []
+        for command in commands:
+            self.relay.send(command)
+            replies.append(self.relay.getreply())
+            if replies[-1][0] not in (250, 251, 354):
+                break
+        return replies
+
+    def _judge(self, replies: list[Reply]) -> None:
+        """Raises Outcome when the relay did not say 250, 250 (or 251), 354 to sender, reader and DATA."""
+        wanted = ((250,), (250, 251), (354,))
+        refused = next((n for n, (code, _) in enumerate(replies) if code not in wanted[n]), None)
+        if refused is None:
+            return
+        code, answer = replies[refused]
+        if replies[-1][0] == 354:  # it wants a message all the same, and even an empty one might reach somebody
+            self._broken(Attempt.Outcome.TRANSPORT, "")
+        else:
+            with suppress(OSError):  # a broken line is met, and blamed, by the next message
+                self.relay.rset()
+        if refused == 0:  # the same sender for every message: this is never about one of them
+            raise Outcome(Attempt.Outcome.TRANSPORT, code, _text(answer))
+        raise self._blame(code, answer, address_said=refused == 1)
+
+    def _blame(self, code: int, answer: bytes, *, address_said: bool = False) -> Outcome:
+        """Whose fault this answer is.
 
         Only an answer to the address itself can say that nobody is there; the message's own is about the message.
         """
-        if code == 421:
-            return Outcome(Attempt.Outcome.TRANSPORT, code, _text(answer))
-        with suppress(OSError):  # a line that breaks here is met, and blamed, by the next message
-            self.relay.rset()
         said = _text(answer)
+        if code == 421:
+            self._broken(Attempt.Outcome.TRANSPORT, said)
+            return Outcome(Attempt.Outcome.TRANSPORT, code, said)
         blame = Attempt.Outcome.PERM if code >= 500 else Attempt.Outcome.TEMP
         return Outcome(blame, code, said, unknown_reader=address_said and code >= 500 and said.startswith("5.1."))
+
+
+def _text(answer: bytes) -> str:
+    return answer.decode("utf-8", "replace")

@@ -5,10 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from irportal.outbox import engine
-from irportal.outbox.channels import smtp
+from irportal.outbox import engine, fan_out, sending
 from irportal.outbox.models import LEASE, Attempt, Channel, Delivery, Suppression
-from tests.factories import announcement, deliveries
+from tests.factories import announcement, deliveries, mail_of
 
 pytestmark = pytest.mark.django_db
 ANN, BOB = "ann@reader.example", "bob@reader.example"
@@ -144,7 +143,7 @@ def test_a_retry_sends_the_same_bytes(freezer, smtp_relay):
     smtp_relay.at_data[ANN] = ["451 4.3.0 try later"]
     announcement(ANN)
     engine.run_once()
-    before = smtp.build(told(ANN))
+    before = mail_of(told(ANN))
     freezer.shift(MINUTE)
     engine.run_once()
 
@@ -153,7 +152,7 @@ def test_a_retry_sends_the_same_bytes(freezer, smtp_relay):
 
 def test_what_is_too_old_is_not_sent_and_says_so(freezer, smtp_relay):
     announcement(ANN, life=timedelta(hours=1))
-    engine._fan_out_pending(timezone.now())
+    fan_out.fan_out_pending(timezone.now())
     freezer.shift(timedelta(hours=1))
     engine.run_once()
 
@@ -171,9 +170,9 @@ def test_a_retry_beyond_its_expiry_ends_it_at_once(freezer, smtp_relay):
 
 def test_a_message_that_kills_its_worker_three_times_is_put_aside_and_others_go_on(freezer, smtp_relay, caplog):
     poison = deliveries(ANN)[0]
-    for _ in range(engine.POISON_STARTS):
+    for _ in range(sending.POISON_STARTS):
         claimed = Delivery.objects.claim(timezone.now())
-        assert engine._start(claimed[0])  # and the worker is gone
+        assert Delivery.objects.step(begin=claimed[0], worker="dead", at=timezone.now())
         freezer.shift(LEASE + SECOND)
     announcement(BOB)
     engine.run_once()
@@ -186,8 +185,8 @@ def test_a_message_that_kills_its_worker_three_times_is_put_aside_and_others_go_
 
 def test_our_own_error_is_tried_three_times_then_put_aside(freezer, smtp_relay, caplog):
     delivery = deliveries(ANN)[0]
-    Delivery.objects.filter(pk=delivery.pk).update(unsubscribe_url="https://status.example/ü")
-    for _ in range(engine.MAX_CRASHES):
+    Delivery.objects.filter(pk=delivery.pk).update(leave="ü")
+    for _ in range(sending.MAX_CRASHES):
         engine.run_once()
         freezer.move_to(told(ANN).due_at)
     engine.run_once()
@@ -245,7 +244,7 @@ def test_a_bounce_never_stops_staff(smtp_relay):
 
 
 def test_after_an_hour_of_refusals_the_waits_of_many_spread_over_a_fifth():
-    waits = [engine.retry_wait(6, f"{number:064x}") / MINUTE for number in range(200)]
+    waits = [sending.retry_wait(6, f"{number:064x}") / MINUTE for number in range(200)]
     assert 24 <= min(waits) < 25
     assert 35 < max(waits) <= 36
 

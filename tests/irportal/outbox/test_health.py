@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from irportal.outbox import actions, engine
+from irportal.outbox import actions, engine, fan_out, sending
 from irportal.outbox.models import Delivery, Pulse
 from tests.factories import announcement, deliveries
 
@@ -97,9 +97,9 @@ def test_the_engine_records_a_checkpoint_at_most_once_a_minute(freezer, smtp_rel
 
 def test_the_pulse_is_kept_while_a_long_queue_drains(client, freezer, smtp_relay):
     announcement(*[f"reader{n}@reader.example" for n in range(25)])
-    engine._fan_out_pending(timezone.now())
+    fan_out.fan_out_pending(timezone.now())
     before = timezone.now()
     freezer.shift(MINUTE)
-    engine.send_due()
+    sending.send_due()
 
     assert Pulse.objects.get().beat_at > before

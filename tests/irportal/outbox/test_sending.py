@@ -1,12 +1,15 @@
 """Claim, send one, commit one: the order readers get mail in, and who may touch a delivery."""
 
+import time
+from collections import deque
 from datetime import timedelta
 
 import pytest
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from irportal.outbox import actions, engine
-from irportal.outbox.channels import smtp
+from irportal.outbox import actions, engine, fan_out, sending
+from irportal.outbox.channels import Outcome, smtp
 from irportal.outbox.models import LEASE, Attempt, Delivery
 from tests.factories import announcement, deliveries
 
@@ -16,6 +19,11 @@ SECOND = timedelta(seconds=1)
 
 def claim(**given) -> list[Delivery]:
     return Delivery.objects.claim(timezone.now(), **given)
+
+
+def send(claimed: list[Delivery], until: float = float("inf")) -> int:
+    with smtp.Line() as line:
+        return sending.send_claimed(sending.Claim(deque(claimed), until), line)
 
 
 def state(delivery: Delivery) -> str:
@@ -40,11 +48,11 @@ def test_a_delivery_is_sent_once_however_many_turns_follow(smtp_relay):
 
 
 def test_a_turn_sends_everything_that_is_due_over_few_connections(smtp_relay):
-    announcement(*[f"reader{n}@reader.example" for n in range(45)])
+    announcement(*[f"reader{n}@reader.example" for n in range(145)])
     engine.run_once()
 
-    assert len(set(smtp_relay.addresses)) == 45
-    assert smtp_relay.connections == 3
+    assert len(set(smtp_relay.addresses)) == 145
+    assert smtp_relay.connections == 2
 
 
 def test_earlier_word_to_the_same_reader_goes_first(freezer):
@@ -107,8 +115,7 @@ def test_a_worker_that_wakes_after_its_lease_does_not_send(freezer, smtp_relay):
     freezer.shift(LEASE + SECOND)
     claim()
 
-    with smtp.Connection() as relay:
-        assert engine._send_one(relay, late[0]) == 0
+    assert send(late) == 0
     assert smtp_relay.taken == []
 
 
@@ -116,8 +123,8 @@ def test_a_worker_that_wakes_after_its_lease_cannot_overwrite_a_newer_result(fre
     late = deliveries()[0]
     late.attempts = 1
     Delivery.objects.filter(pk=late.pk).update(attempts=2, state="sent", accepted_at=timezone.now())
-    attempt = Attempt.objects.create(delivery=late, n=1, started_at=timezone.now(), worker="late")
-    engine._failed(late, attempt, smtp.Outcome(Attempt.Outcome.PERM, 550, "no such user"))
+    Attempt.objects.create(delivery=late, n=1, started_at=timezone.now(), worker="late")
+    sending._failed(late, Outcome(Attempt.Outcome.PERM, 550, "no such user"), timezone.now())
 
     assert state(late) == "sent"
 
@@ -128,8 +135,7 @@ def test_who_leaves_between_claim_and_send_gets_nothing(smtp_relay):
     Delivery.objects.filter(pk=delivery.pk).update(state="pending")
     actions.Suppression.objects.create(target=delivery.reader, reason="unsubscribed", made_at=timezone.now())
 
-    with smtp.Connection() as relay:
-        engine._send_one(relay, claimed[0])
+    send(claimed)
     assert smtp_relay.taken == []
     assert state(delivery) == "suppressed"
 
@@ -137,7 +143,7 @@ def test_who_leaves_between_claim_and_send_gets_nothing(smtp_relay):
 @pytest.mark.parametrize("target", ["subscriber:ann@reader.example", "ann@reader.example"])
 def test_who_leaves_gets_none_of_what_still_waits(smtp_relay, target):
     announcement("ann@reader.example", "bob@reader.example")
-    engine._fan_out_pending(timezone.now())
+    fan_out.fan_out_pending(timezone.now())
     actions.suppress(target, reason="unsubscribed")
     actions.suppress(target, reason="unsubscribed")
     engine.run_once()
@@ -157,7 +163,7 @@ def test_no_message_is_begun_with_too_little_of_the_lease_left(freezer, smtp_rel
     deliveries()
     claimed = claim()
 
-    assert engine._send_claimed(claimed, timezone.now() + engine.MARGIN) == 0
+    assert send(claimed, until=time.monotonic()) == 0
     assert smtp_relay.taken == []
 
 
@@ -165,3 +171,123 @@ def test_an_address_in_another_script_is_written_as_the_wire_takes_it(smtp_relay
     announcement(audience="addresses", facts={"addresses": ["info@bücher.example"]})
     engine.run_once()
     assert smtp_relay.addresses == ["info@xn--bcher-kva.example"]
+
+
+def test_what_waited_too_long_gives_way_to_newer_word_that_repeats_it(freezer, smtp_relay):
+    old = announcement("ann@reader.example", dedupe_key="old")
+    fan_out.fan_out_pending(timezone.now())
+    old.deliveries.update(due_at=timezone.now() + timedelta(hours=1))
+    freezer.shift(timedelta(minutes=16))
+    new = announcement("ann@reader.example", dedupe_key="new", retells=["old"])
+    engine.run_once()
+
+    assert (old.deliveries.get().state, new.deliveries.get().state) == ("superseded", "sent")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "facts"),
+    [
+        (14, {"retells": ["old"]}),
+        (16, {}),
+        (16, {"retells": ["old"], "thread": "INC-43"}),
+    ],
+    ids=["not long", "not repeated", "another incident"],
+)
+def test_nothing_else_gives_way(freezer, smtp_relay, minutes, facts):
+    old = announcement("ann@reader.example", dedupe_key="old")
+    fan_out.fan_out_pending(timezone.now())
+    old.deliveries.update(due_at=timezone.now() + timedelta(hours=1))
+    freezer.shift(timedelta(minutes=minutes))
+    announcement("ann@reader.example", dedupe_key="new", **facts)
+    engine.run_once()
+
+    assert old.deliveries.get().state == "pending"
+
+
+def test_word_whose_bytes_are_fixed_takes_nobodys_place(freezer):
+    announcement("ann@reader.example", dedupe_key="old")
+    announcement("ann@reader.example", dedupe_key="new", retells=["old"])
+    fan_out.fan_out_pending(timezone.now())
+    Delivery.objects.filter(announcement__dedupe_key="new").update(attempts=1)
+    freezer.shift(timedelta(minutes=16))
+
+    assert fan_out.supersede(timezone.now()) == 0
+
+
+def test_what_is_on_its_way_at_this_moment_does_not_give_way(freezer):
+    announcement("ann@reader.example", dedupe_key="old")
+    announcement("ann@reader.example", dedupe_key="new", retells=["old"])
+    fan_out.fan_out_pending(timezone.now())
+    freezer.shift(timedelta(minutes=16))
+    claim()
+
+    assert fan_out.supersede(timezone.now()) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"outcome": "perm"}, {"finished_at": None}, {"n": 9}, {"worker": "another"}, {"started_at": timezone.now()}],
+)
+def test_a_try_that_ended_is_never_written_again(smtp_relay, change):
+    announcement("ann@reader.example")
+    engine.run_once()
+
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        Attempt.objects.update(**change)
+
+
+def test_a_try_is_never_removed(smtp_relay):
+    announcement("ann@reader.example")
+    engine.run_once()
+
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        Attempt.objects.all()._raw_delete("default")
+
+
+def test_a_try_that_began_can_only_end(freezer):
+    delivery = deliveries()[0]
+    Delivery.objects.step(begin=claim()[0], worker="one", at=timezone.now())
+
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        Attempt.objects.filter(delivery=delivery).update(worker="another", finished_at=timezone.now())
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer")
+def test_several_senders_share_the_work_and_send_each_message_once(smtp_relay, settings):
+    settings.MAIL_CONNECTIONS = 4
+    announcement(*[f"reader{n}@reader.example" for n in range(350)])
+    engine.run_once()
+
+    assert len(smtp_relay.addresses) == len(set(smtp_relay.addresses)) == 350
+    assert smtp_relay.connections > 3
+
+
+def test_a_relay_that_takes_one_command_at_a_time_is_spoken_to_so(smtp_relay, monkeypatch):
+    monkeypatch.setattr(smtp_relay, "extensions", [])
+    announcement("ann@reader.example", "bob@reader.example")
+    engine.run_once()
+
+    assert smtp_relay.addresses == ["ann@reader.example", "bob@reader.example"]
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_a_refusal_between_two_messages_is_blamed_on_its_own(smtp_relay, pipelining):
+    smtp_relay.extensions = ["PIPELINING"] if pipelining else []
+    smtp_relay.at_rcpt["bob@reader.example"] = ["550 5.1.1 no such user"]
+    announcement("ann@reader.example", "bob@reader.example", "cid@reader.example")
+    engine.run_once()
+
+    assert smtp_relay.addresses == ["ann@reader.example", "cid@reader.example"]
+    assert list(Delivery.objects.order_by("pk").values_list("state", flat=True)) == ["sent", "dead", "sent"]
+
+
+def test_who_leaves_after_the_envelope_left_gets_nothing_all_the_same(smtp_relay):
+    deliveries("ann@reader.example", "bob@reader.example", "cid@reader.example")
+    claimed = claim()
+    with smtp.Line() as line:
+        line.send(claimed[0], claimed[1])
+        actions.suppress("bob@reader.example", reason="unsubscribed")
+        sending.send_claimed(sending.Claim(deque(claimed[1:]), float("inf")), line)
+
+    assert smtp_relay.addresses == ["ann@reader.example", "cid@reader.example"]

@@ -7,15 +7,20 @@ from django.urls import reverse
 from django.utils import timezone
 
 from irportal.ledger.models import Entry
-from irportal.outbox import actions, engine
-from irportal.outbox.channels import smtp
+from irportal.outbox import actions, alarms, engine, fan_out, sending
 from irportal.outbox.models import LEASE, Attempt, Delivery, Suppression
 from tests import people
-from tests.factories import announcement, deliveries
+from tests.factories import announcement, deliveries, mail_of
 
 pytestmark = pytest.mark.django_db
 ANN, BOB = "ann@reader.example", "bob@reader.example"
 PAGE = "/portal/mail/undelivered"
+
+
+@pytest.fixture(autouse=True)
+def silence(monkeypatch):
+    """Staff get no mail about what is given up here."""
+    monkeypatch.setattr(alarms, "_alarms", [])
 
 
 @pytest.fixture
@@ -57,7 +62,7 @@ def test_it_is_found_by_incident_address_or_reason(refused, lin_reads, words, fo
 
 
 def test_what_is_sent_again_arrives_with_the_bytes_it_had(refused, lin_reads):
-    before = smtp.build(told(ANN))
+    before = mail_of(told(ANN))
     assert send(lin_reads, "send-chosen", delivery=told(ANN).pk).status_code == 302
     engine.run_once()
 
@@ -95,7 +100,7 @@ def test_a_reader_who_leaves_after_a_bounce_has_left_for_good(refused, lin_reads
 
 def test_what_expired_gets_a_new_day(freezer, smtp_relay, lin):
     announcement(ANN, life=timedelta(minutes=1))
-    engine._fan_out_pending(timezone.now())
+    fan_out.fan_out_pending(timezone.now())
     freezer.shift(timedelta(hours=1))
     engine.run_once()
     assert told(ANN).state == "dead"
@@ -108,8 +113,9 @@ def test_what_expired_gets_a_new_day(freezer, smtp_relay, lin):
 def test_poison_sent_again_is_begun_three_times_more_and_no_oftener(freezer, smtp_relay, lin):
     poison = deliveries(ANN)[0]
     for _ in range(2):
-        for _ in range(engine.POISON_STARTS):
-            engine._start(Delivery.objects.claim(timezone.now())[0])  # and the worker is gone
+        for _ in range(sending.POISON_STARTS):
+            begun = Delivery.objects.claim(timezone.now())[0]
+            Delivery.objects.step(begin=begun, worker="dead", at=timezone.now())
             freezer.shift(LEASE + timedelta(seconds=1))
         engine.run_once()
         poison.refresh_from_db()
@@ -118,7 +124,7 @@ def test_poison_sent_again_is_begun_three_times_more_and_no_oftener(freezer, smt
 
     engine.run_once()
     assert smtp_relay.addresses == [ANN]
-    assert Attempt.objects.filter(finished_at=None).count() == 2 * engine.POISON_STARTS
+    assert Attempt.objects.filter(finished_at=None).count() == 2 * sending.POISON_STARTS
 
 
 def test_the_page_warns_of_a_message_that_later_word_has_overtaken(refused, lin_reads):

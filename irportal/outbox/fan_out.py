@@ -1,0 +1,90 @@
+"""From an announcement to its deliveries, and what happens to word that newer word has overtaken."""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from irportal.outbox import actions, audiences
+from irportal.outbox.models import Announcement, Delivery, Suppression
+
+log = logging.getLogger(__name__)
+
+STALE = timedelta(minutes=15)
+
+
+def fan_out_pending(now: datetime) -> None:
+    """Turn new announcements into deliveries, one transaction each: a bad one holds up no other."""
+    for pk in Announcement.objects.filter(fanned_out_at=None).values_list("pk", flat=True):
+        try:
+            fan_out(pk)
+        except Exception:
+            log.exception("announcement %s could not be fanned out", pk)
+
+
+@transaction.atomic
+def fan_out(pk: int) -> int:
+    """Write the deliveries of one announcement to exactly its audience now; return how many there are.
+
+    Who has left is written down as suppressed; what is not one e-mail address stops nobody else.
+    """
+    found = Announcement.objects.select_for_update().filter(pk=pk, fanned_out_at=None).first()
+    if found is None:
+        return 0
+    single, many = audiences.resolve(found.audience, found.facts)
+    for rows in many:
+        Delivery.objects.fan_out(found, rows, key_start=actions.key_start(found, "smtp"))
+    readers = [reader for reader in single if _can_be_mailed(reader)]
+    names = {name for reader in readers for name in (reader.key, reader.address)}
+    left = set(Suppression.objects.filter(target__in=names).values_list("target", flat=True))
+    Delivery.objects.bulk_create(
+        [_delivery(found, reader, left) for reader in readers], batch_size=500, ignore_conflicts=True
+    )
+    found.fanned_out_at = timezone.now()
+    found.save(update_fields=["fanned_out_at"])
+    return found.deliveries.count()
+
+
+def _delivery(announcement: Announcement, reader: audiences.Reader, left: set[str]) -> Delivery:
+    gone = reader.key in left or reader.address in left
+    return Delivery(
+        announcement=announcement,
+        key=actions.delivery_key(announcement, "smtp", reader.address),
+        lane=f"{announcement.thread}:{reader.key}",
+        reader=reader.key,
+        address=reader.address,
+        leave=reader.leave,
+        why=reader.why,
+        priority=announcement.priority,
+        state=Delivery.State.SUPPRESSED if gone else Delivery.State.PENDING,
+        due_at=announcement.made_at,
+        expires_at=announcement.expires_at,
+    )
+
+
+def _can_be_mailed(reader: audiences.Reader) -> bool:
+    try:
+        validate_email(reader.address)
+    except ValidationError:
+        log.error("%s has an address no mail can be sent to", reader.key)
+        return False
+    return True
+
+
+def supersede(now: datetime) -> int:
+    """Let go what has waited over STALE when newer word to the same reader repeats its text; return how many.
+
+    Order is kept and staleness bounded. What is on its way at this moment is left alone, and the newer word must not
+    have been tried yet: its bytes are fixed from then on.
+    """
+    overtaken = Announcement.objects.filter(made_at__lt=now - STALE, expires_at__gt=now, retold_by__isnull=False)
+    newer = Delivery.objects.waiting().filter(
+        lane=OuterRef("lane"), pk__gt=OuterRef("pk"), attempts=0, announcement__retells=OuterRef("announcement")
+    )
+    free = Q(lease_until=None) | Q(lease_until__lt=now)
+    old = Delivery.objects.waiting().filter(free, Exists(newer), announcement__in=list(overtaken.distinct()))
+    return old.update(state=Delivery.State.SUPERSEDED, last_error="its text is in the newer update")
