@@ -27,6 +27,7 @@ MEETS = {
     Message.Audience.INTERNAL: ["internal_update", "internal_summary"],
 }
 TOLD_OUTSIDE = ["status_update", "status_page"]
+PAGE_CLOSES = matrix.Duty("public", "status_page", "", "", "30m", "", False)  # what the page showed, it also ends
 
 
 def owed(incident: Incident) -> list[matrix.Duty]:
@@ -164,8 +165,7 @@ def on_resolved(incident: Incident, *, told: list[Message]) -> None:
             _end(closing, Outcome.KEPT, at=met.sent_at or now, message=met, by=met.approved_by)
     shown = Notice.objects.filter(ref=incident.ref).exclude(status=Incident.Status.RESOLVED).exists()
     if shown and not incident.duties.open().filter(phase=Phase.CLOSING, message_class__in=TOLD_OUTSIDE).exists():
-        last = matrix.Duty("public", "status_page", "", "", "30m", "", False)
-        _close(incident, last, at=now)
+        _close(incident, PAGE_CLOSES, at=now)
 
 
 def _close(incident: Incident, asked: matrix.Duty, *, at: datetime) -> CommsDuty:
