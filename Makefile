@@ -8,7 +8,7 @@ THROWAWAY = PORTAL_MODE=production PUBLIC_BASE_URL=https://status.example.com AL
 TAGS = $(addprefix --tag ,security urls templates admin caches files mail staticfiles)
 SPREAD = --numprocesses auto --dist loadfile --ignore tests/journeys
 
-.PHONY: run test check format
+.PHONY: run test check format chaos bench-mail
 
 run: ## set everything up and run the portal with demo data: http://127.0.0.1:8000 (PORT=8001 for another)
 	@.ci/setup run
@@ -28,6 +28,15 @@ check: ## format, lint, types, migrations, production settings, templates
 	$(PYTHON) manage.py makemigrations --check --dry-run
 	$(THROWAWAY) $(PYTHON) manage.py check --deploy --fail-level WARNING $(TAGS)
 	git ls-files -z 'templates/*.html' | xargs -0 .venv/bin/djade --target-version 6.1 --check
+
+chaos: ## send mail while everything breaks, on both databases, and read the whole history (SEED=…, FAULTS=200)
+	@.ci/setup dev
+	for database in sqlite postgres; do $(PYTHON) -m tests.chaos.run --database $$database \
+		$(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),200) || exit 1; done
+
+bench-mail: ## how fast mail leaves, beside Postfix, plain Django and django-post_office; writes bench/mail.json
+	@.ci/setup bench
+	$(PYTHON) bench/mail.py $(BENCH)
 
 format: ## what `check` would complain about and a tool can mend
 	@.ci/setup dev

@@ -205,6 +205,9 @@ if not 1 <= MAIL_CONNECTIONS <= 64:
     raise ImproperlyConfigured(f"MAIL_CONNECTIONS is {MAIL_CONNECTIONS}; it can be 1 to 64.")
 if MAIL_CONNECTIONS > 1 and DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     raise ImproperlyConfigured("MAIL_CONNECTIONS is more than 1; SQLite has one writer, so only 1 is of use.")
+MAIL_LEASE_SECONDS = env.int("MAIL_LEASE_SECONDS", 90)  # tests of dying senders shorten it
+if not 3 <= MAIL_LEASE_SECONDS <= 3600:
+    raise ImproperlyConfigured(f"MAIL_LEASE_SECONDS is {MAIL_LEASE_SECONDS}; it can be 3 to 3600.")
 BOUNCE_ADDRESS = env.str("BOUNCE_ADDRESS", f"bounce@{MAIL_DOMAIN}")
 DEFAULT_FROM_EMAIL = MAIL_FROM
 MAILERS = {"default": {"BACKEND": "irportal.outbox.mailer.OutboxBackend"}}

@@ -23,6 +23,7 @@ for name in (
     "ORGANISATION",
     "SMTP_URL",
     "MAIL_CONNECTIONS",
+    "MAIL_LEASE_SECONDS",
     "PORT",
     "DEBUG",
     "METRICS_TOKEN",

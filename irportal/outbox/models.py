@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.core.validators import EmailValidator
 from django.db import connection, models, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
+from psycopg.types.numeric import Int8
 
-LEASE = timedelta(seconds=90)
+LEASE = timedelta(seconds=settings.MAIL_LEASE_SECONDS)
 PULSE_LIMIT = timedelta(seconds=30)
 WAIT_LIMIT = timedelta(seconds=120)
 
@@ -88,12 +90,18 @@ AND NOT EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target IN (d.reader, 
 RETURNING n"""
 
 
+ONLY_ON_DEMAND = 1_000_000  # uses after which psycopg would prepare a statement by itself
+
+
 def _in_one_statement(steps: list[str], facts: dict[str, Any]) -> int:
     """All steps as one statement, prepared once per connection; how many rows the last one touched."""
     names = [f"step{number}" for number in range(len(steps))]
     steps = [step if "RETURNING" in step else f"{step} RETURNING 1" for step in steps]
     parts = ", ".join(f"{name} AS ({step})" for name, step in zip(names, steps, strict=True))
+    facts = {name: Int8(value) if isinstance(value, int) else value for name, value in facts.items()}  # one plan for all
     connection.ensure_connection()
+    if connection.connection.prepare_threshold is None:  # Django's way of saying never
+        connection.connection.prepare_threshold = ONLY_ON_DEMAND
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(f"WITH {parts} SELECT count(*) FROM {names[-1]}", facts, prepare=True)  # noqa: S608
         row: tuple[int] = cursor.fetchone()  # type: ignore[assignment]  # a count is always one row

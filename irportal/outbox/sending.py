@@ -26,7 +26,7 @@ from irportal.outbox.models import LEASE, Attempt, Channel, Delivery, Pulse, Sup
 log = logging.getLogger(__name__)
 
 CLAIM = 100  # as many as one connection takes
-MARGIN = timedelta(seconds=35)  # the longest send plus a little: no message is begun with less of the lease left
+MARGIN = min(timedelta(seconds=35), LEASE * 0.4)  # the longest send and a little: the least of a lease to begin with
 TURN_SECONDS = 40  # a turn stops claiming after this, so that Celery's limit never cuts a send
 RETRY_MINUTES = (1, 5, 10, 20, 30)
 PROBE_SECONDS = (5, 10, 20, 30)

@@ -1,0 +1,176 @@
+"""The portal as production runs it: web, two engines, a worker and beat, each to be killed and started again."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from html import unescape
+from pathlib import Path
+from urllib.parse import urlencode
+
+from tests.chaos.servers import until
+from tests.relay import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+LEASE = 4  # seconds; a sender that died is followed by another that soon
+SETUP = """
+import io
+from django.core.management import call_command
+for command in ("migrate", "createcachetable"):
+    call_command(command, verbosity=0)
+call_command("load_policy", stdout=io.StringIO())
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.contrib.sessions.backends.db import SessionStore
+from django.utils import timezone
+from incidents import workflow
+from incidents.lifecycle.actions import Declaration
+from incidents.lifecycle.models import Incident
+from incidents.policy.models import IncidentType
+from irportal.accounts import actions as accounts
+from irportal.accounts.models import User
+from statuspage.models import Component, ComponentGroup, Subscriber
+accounts.sync_roles()
+root = User.objects.create_user("root@example.com", name="Root")
+root.groups.set(Group.objects.filter(name="admin"))
+now = timezone.now()
+group = ComponentGroup.objects.create(name="Platform", position=0)
+api = Component.objects.create(name="API", group=group, position=0)
+Subscriber.objects.bulk_create(
+    Subscriber(email=f"reader{n}@reader.example", confirmed_at=now) for n in range(READERS))
+made = workflow.declare(Declaration(title="Searches are slow", type=IncidentType.objects.get(code="T01"), rank=1,
+    components=[(api, Component.State.MAJOR_OUTAGE)], started_at=now, detected_at=now,
+    source=Incident.Source.MONITORING, impact="Searches fail.", commander=root), by=root)
+session = SessionStore()
+session.update({"_auth_user_id": str(root.pk), "_auth_user_backend": settings.AUTHENTICATION_BACKENDS[0],
+    "_auth_user_hash": root.get_session_auth_hash()})
+session.create()
+print(made.ref, session.session_key)
+"""
+DUMP = """
+import json
+from irportal.outbox.models import Announcement, Attempt, Delivery
+print(json.dumps({
+    "announcements": list(Announcement.objects.order_by("pk").values("id", "text", "audience", "fanned_out_at")),
+    "deliveries": list(Delivery.objects.order_by("pk").values(
+        "id", "announcement_id", "key", "lane", "state", "last_error", "reader")),
+    "ok": list(Attempt.objects.filter(outcome="ok").values_list("delivery_id", flat=True)),
+}, default=str))
+"""
+
+
+class Portal:
+    """`hands` are the processes by name. Every one of them is ours alone."""
+
+    def __init__(self, folder: Path, *, database_url: str, redis_url: str, smtp_url: str, readers: int) -> None:
+        self.folder, self.port = folder, free_port()
+        self.env = {
+            name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "PORTAL_"))
+        } | {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "SMTP_URL": smtp_url,
+            "VAR_DIR": str(folder / "var"),
+            "LOG_LEVEL": "WARNING",
+            "MAIL_LEASE_SECONDS": str(LEASE),
+            "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
+        }
+        (folder / "var").mkdir()
+        self.ref, self.session = self.shell(f"READERS = {readers}\n{SETUP}").split()[-2:]
+        celery = [sys.executable, "-m", "celery", "-A", "irportal", "-q"]
+        manage = [sys.executable, "manage.py"]
+        granian = "granian --interface wsgi irportal.wsgi:application --host 127.0.0.1 --blocking-threads 2 --no-ws"
+        self.commands = {
+            "web": [sys.executable, "-m", *granian.split(), "--log-level", "error", "--port", str(self.port)],
+            "engine": [*manage, "engine"],
+            "second engine": [*manage, "engine"],
+            "worker": [*celery, "worker", "--concurrency", "1", "--without-gossip", "--without-mingle"],
+            "beat": [*celery, "beat", "--pidfile", ""],
+        }
+        self.log = (folder / "output.txt").open("ab")
+        self.hands = {name: self._start(name) for name in self.commands}
+        until(lambda: self.get("/healthz")[0], seconds=60, what="an answer from the web process")
+
+    def _start(self, name: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self.commands[name], cwd=ROOT, env=self.env, stdout=self.log, stderr=self.log, start_new_session=True
+        )
+
+    def manage(self, *args: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *args], cwd=ROOT, env=self.env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def shell(self, code: str) -> str:
+        return self.manage("shell", "-v0", "--no-imports", "-c", code)
+
+    def dump(self) -> dict[str, list]:
+        return json.loads(self.shell(DUMP).strip().splitlines()[-1])
+
+    def kill(self, name: str) -> None:
+        """With -9, the whole group, and start it again."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.hands[name].pid, signal.SIGKILL)
+        self.hands[name].wait()
+        self.hands[name] = self._start(name)
+
+    def freeze(self, name: str, seconds: float) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.hands[name].pid, signal.SIGSTOP)
+            time.sleep(seconds)
+            os.killpg(self.hands[name].pid, signal.SIGCONT)
+
+    def revive(self) -> None:
+        """Start again whatever ended by itself."""
+        for name, hand in self.hands.items():
+            if hand.poll() is not None:
+                self.hands[name] = self._start(name)
+
+    def stop(self) -> None:
+        for hand in self.hands.values():
+            with suppress(ProcessLookupError):
+                os.killpg(hand.pid, signal.SIGKILL)
+            hand.wait()
+        self.log.close()
+
+    def get(self, path: str) -> tuple[int, str, str]:
+        return self._ask("GET", path)
+
+    def _ask(self, method: str, path: str, body: str = "", cookie: str = "") -> tuple[int, str, str]:
+        """Status, body and the CSRF cookie; status 0 when there was no answer."""
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        headers = {"Cookie": f"sessionid={self.session}{cookie}"}
+        if body:
+            headers |= {"Content-Type": "application/x-www-form-urlencoded"}
+        try:
+            line.request(method, path, body or None, headers)
+            answer = line.getresponse()
+            said = answer.read().decode("utf-8", "replace")
+            found = re.search(r"csrftoken=([^;]+)", answer.headers.get("Set-Cookie", ""))
+            return answer.status, said, found[1] if found else ""
+        except (OSError, http.client.HTTPException):
+            return 0, "", ""
+        finally:
+            line.close()
+
+    def say(self, text: str) -> bool:
+        """Look at one update as it would leave, then send it, as a person does. True: the portal said that it left."""
+        start = f"/portal/incidents/{self.ref}/update"
+        status, page, csrf = self.get(start)
+        for step in ("preview", "send"):
+            if status != 200:
+                return False
+            fields = {name: unescape(value) for name, value in INPUT.findall(page)}
+            fields |= {"status": "investigating", "customer_text": text}
+            status, page, _ = self._ask("POST", f"{start}/{step}", urlencode(fields), f"; csrftoken={csrf}")
+        return status == 302
+
+
+INPUT = re.compile(r'<input(?=[^>]*type="(?:hidden|text|datetime-local)")[^>]*name="(\w+)"[^>]*value="([^"]*)"')

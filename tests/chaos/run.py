@@ -1,0 +1,132 @@
+"""Send mail while everything breaks, then read the whole history (reliability, R-T1): `make chaos`.
+
+    python -m tests.chaos.run --database postgres --seed 7 --readers 200 --updates 50 --faults 200
+
+Every server is started here on a free port of 127.0.0.1 and stopped again. The seed is printed; a run that injected
+fewer faults than asked fails.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.chaos.checker import Verdict, check
+from tests.chaos.nemesis import Nemesis
+from tests.chaos.portal import Portal
+from tests.chaos.servers import Postgres, Redis
+from tests.chaos.sink import Sink
+
+PAUSE = 0.3  # seconds between two faults, at most
+# What ten minutes of waiting do: retries fall due. Leases are left to end by themselves.
+SOONER = """
+from django.utils import timezone
+from irportal.outbox.models import Channel, Delivery
+Channel.objects.update(open_until=None)
+Delivery.objects.waiting().filter(due_at__gt=timezone.now()).update(due_at=timezone.now())
+print(Delivery.objects.waiting().count())
+"""
+
+
+class Report(NamedTuple):
+    verdict: Verdict
+    injected: dict[str, int]
+    acknowledged: int
+    deliveries: int
+
+    def lines(self) -> list[str]:
+        faults = ", ".join(f"{name} {count}" for name, count in sorted(self.injected.items()))
+        return [
+            f"{sum(self.injected.values())} faults: {faults}",
+            f"{self.acknowledged} updates acknowledged, {self.deliveries} deliveries, "
+            f"{self.verdict.duplicates} repeats, {self.verdict.dead} given up with a reason",
+            *map(str, self.verdict.rules),
+        ]
+
+
+def run(
+    database: str, *, seed: int, readers: int, updates: int, faults: int, say: Callable[[str], None] = print
+) -> Report:
+    """One whole run. Raises TimeoutError when it does not come to rest."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)))
+        postgres = Postgres(folder) if database == "postgres" else None
+        if postgres:
+            stack.callback(postgres.stop)
+        redis = Redis(folder)
+        stack.callback(redis.stop)
+        sink = Sink(seed)
+        stack.callback(sink.stop)
+        url = postgres.url if postgres else f"sqlite:///{folder / 'portal.sqlite3'}"
+        portal = Portal(folder, database_url=url, redis_url=redis.url, smtp_url=sink.url, readers=readers)
+        stack.callback(portal.stop)
+        nemesis = Nemesis(seed, portal, sink, redis, postgres)
+        acknowledged = trouble(portal, nemesis, random.Random(seed), updates=updates, faults=faults, say=say)
+        come_to_rest(portal)
+        portal.manage("verify_ledger")
+        dump = portal.dump()
+        verdict = check(acknowledged, updates, readers, dump, sink.taken, nemesis.repeats_allowed)
+        return Report(verdict, dict(nemesis.injected), len(acknowledged), len(dump["deliveries"]))
+
+
+def trouble(
+    portal: Portal, nemesis: Nemesis, draw: random.Random, *, updates: int, faults: int, say: Callable[[str], None]
+) -> list[int]:
+    """Write all updates and inject all faults, mixed as the seed says; the numbers the portal said yes to."""
+    acknowledged, number = [], 0
+    while number < updates or sum(nemesis.injected.values()) < faults:
+        written, struck = number / updates, sum(nemesis.injected.values()) / max(faults, 1)
+        if number < updates and (written <= struck or struck >= 1):
+            number += 1
+            if portal.say(f"Update number {number}."):
+                acknowledged.append(number)
+        else:
+            nemesis.strike()
+            portal.revive()
+            time.sleep(draw.random() * PAUSE)
+            if sum(nemesis.injected.values()) % 20 == 0:
+                say(
+                    f"{sum(nemesis.injected.values())} faults, {len(acknowledged)} updates, "
+                    f"{len(nemesis.sink.taken)} taken"
+                )
+    return acknowledged
+
+
+def come_to_rest(portal: Portal, seconds: float = 600) -> None:
+    end = time.monotonic() + seconds
+    while int(portal.shell(SOONER).split()[-1]):
+        if time.monotonic() > end:
+            raise TimeoutError("deliveries are still waiting long after the trouble ended")
+        portal.revive()
+        time.sleep(1)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Send mail while everything breaks, then read the history.")
+    parser.add_argument("--database", choices=["sqlite", "postgres"], default="postgres")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    parser.add_argument("--readers", type=int, default=200)
+    parser.add_argument("--updates", type=int, default=50)
+    parser.add_argument("--faults", type=int, default=200)
+    given = parser.parse_args()
+    print(f"seed {given.seed}, {given.database}, Python {sys.version.split()[0]}", flush=True)
+    start = time.monotonic()
+    report = run(
+        given.database,
+        seed=given.seed,
+        readers=given.readers,
+        updates=given.updates,
+        faults=given.faults,
+        say=lambda line: print(line, flush=True),
+    )
+    print("\n".join(report.lines()), f"\n{time.monotonic() - start:.0f} s")
+    return bool(report.verdict.broken or sum(report.injected.values()) < given.faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
