@@ -7,6 +7,7 @@ PORTAL_MODE=production refuses to start without its own key, hosts, database and
 import secrets
 import sqlite3
 import warnings
+import zoneinfo
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,6 +59,11 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=_own_hosts)
 if PRODUCTION and not ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS is not set; PORTAL_MODE=production needs it.")
 ORGANISATION = env.str("ORGANISATION", "AgentGuard")
+ORGANISATION_TIME_ZONE = env.str("ORGANISATION_TIME_ZONE", "UTC")
+if ORGANISATION_TIME_ZONE not in zoneinfo.available_timezones():
+    raise ImproperlyConfigured(
+        f"ORGANISATION_TIME_ZONE is {ORGANISATION_TIME_ZONE!r}; give a name such as Europe/Berlin."
+    )
 SUPPORT_EMAIL = env.str("SUPPORT_EMAIL", "support@example.com")
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 if METRICS_TOKEN and len(METRICS_TOKEN) < 16:

@@ -1,8 +1,8 @@
 """When the next message is due, and how a promise ended. Pure; every instant is aware and in UTC."""
 
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 
-from incidents.policy.matrix import due
+from incidents.policy.matrix import due, organisation_zone
 from irportal.refused import Refused
 
 
@@ -25,8 +25,8 @@ def next_due(
 ) -> datetime:
     """When the next update is due after one sent at `sent_at`.
 
-    The author may promise sooner than the cadence asks, never later. With `daily_at` (HH:MM, UTC) the cadence is once
-    a day at that time. Raises Refused with the latest possible time.
+    The author may promise sooner than the cadence asks, never later. With `daily_at` (HH:MM where the organisation is)
+    the cadence is once a day at that time. Raises Refused with the latest possible time.
     """
     latest = next_daily(sent_at, daily_at) if daily_at else whole_minute(due(every, sent_at))
     if promised is None:
@@ -38,11 +38,20 @@ def next_due(
     return promised
 
 
-def next_daily(after: datetime, at: str) -> datetime:
-    """The next time the clock shows `at` (HH:MM, UTC) after `after`."""
-    hour, minute = (int(part) for part in at.split(":"))
-    today = datetime.combine(after.date(), time(hour, minute), tzinfo=after.tzinfo)
-    return today if today > after else today + timedelta(days=1)
+def next_daily(after: datetime, at: str, zone: tzinfo | None = None) -> datetime:
+    """The next time clocks in `zone` show `at` (HH:MM) after `after`; by default where the organisation is. In UTC.
+
+    A day may have 23, 24 or 25 hours: the date is counted on, never the hours.
+    """
+    zone = zone or organisation_zone()
+    clock, today = time.fromisoformat(at), after.astimezone(zone).date()
+    days = (datetime.combine(today + timedelta(days=n), clock, tzinfo=zone).astimezone(UTC) for n in (0, 1))
+    return next(found for found in days if found > after)
+
+
+def remind_at(anchor: datetime, due_at: datetime, *, at_most: timedelta) -> datetime:
+    """When the owner is reminded: a third of the time before it is due, `at_most` so long before."""
+    return due_at - min((due_at - anchor) / 3, at_most)
 
 
 def outcome(due_at: datetime, ended_at: datetime, *, grace: timedelta, repeated: bool) -> str:

@@ -1,7 +1,10 @@
 """What the communications matrix asks for. Pure: rows come in as plain values, time comes in as an argument."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
 
 from irportal.refused import Refused
 
@@ -18,6 +21,7 @@ class Facts:
     personal_data: bool = False
     ai_harm: bool = False
     is_outage: bool = True
+    down: bool = False  # a component on the public page is out, partly or wholly
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ def _applies(mode: str, facts: Facts) -> bool:
         "required": True,
         "decide": True,
         "if_affected": facts.affected,
+        "if_public_component_down": facts.down,
         "decide_if_data_or_ai_harm": facts.personal_data or facts.ai_harm,
     }.get(mode, False)
 
@@ -96,11 +101,16 @@ def reaches_all(version: Rules, rank: int, facts: Facts) -> bool:
     return scope == "all" or (scope == "outage_all" and facts.is_outage)
 
 
-def due(amount: str, anchor: datetime) -> datetime:
+def due(amount: str, anchor: datetime, zone: tzinfo | None = None) -> datetime:
     """`amount` after `anchor`, in elapsed time; `1bd_end` is the end of the next business day. Raises Refused."""
     if amount.endswith("bd_end"):
-        return end_of_business_day(int(amount.removesuffix("bd_end")), anchor)
+        return end_of_business_day(int(amount.removesuffix("bd_end")), anchor, zone)
     return anchor + length(amount)
+
+
+def organisation_zone() -> tzinfo:
+    """Where the organisation's day is: what a rule of the calendar means when no other zone is given."""
+    return ZoneInfo(settings.ORGANISATION_TIME_ZONE)
 
 
 def length(amount: str) -> timedelta:
@@ -111,13 +121,14 @@ def length(amount: str) -> timedelta:
     return int(number) * UNITS[unit]
 
 
-def end_of_business_day(n: int, anchor: datetime) -> datetime:
-    """18:00 on the nth business day after the anchor's day, Monday to Friday, in UTC (the organisation's zone)."""
-    day = anchor.astimezone(UTC).date()
+def end_of_business_day(n: int, anchor: datetime, zone: tzinfo | None = None) -> datetime:
+    """18:00 on the nth business day after the anchor's day, Monday to Friday, all in `zone`. In UTC."""
+    zone = zone or organisation_zone()
+    day = anchor.astimezone(zone).date()
     while n:
         day += timedelta(days=1)
         n -= day.weekday() < 5
-    return datetime.combine(day, DAY_ENDS, tzinfo=UTC)
+    return datetime.combine(day, DAY_ENDS, tzinfo=zone).astimezone(UTC)
 
 
 def words(amount: str) -> str:

@@ -38,6 +38,8 @@ def test_production_starts_with_what_it_needs_and_logs_as_json():
         (PRODUCTION | {"SMTP_URL": "smtp://relay.example.com"}, "production needs smtp+starttls://"),
         ({"SMTP_URL": "relay.example.com"}, "neither smtp:// nor smtp+starttls://"),
         ({"METRICS_TOKEN": "short"}, "shorter than 16 characters"),
+        ({"ORGANISATION_TIME_ZONE": "Mars/Olympus"}, "give a name such as Europe/Berlin"),
+        ({"ORGANISATION_TIME_ZONE": "+02:00"}, "give a name such as Europe/Berlin"),
         ({"LOG_FORMAT": "xml"}, "it can be json or line"),
     ],
 )
