@@ -1,6 +1,6 @@
 """Index of the subjects' models; nothing is defined here."""
 
-from incidents.comms.models import CommsDuty, Customer, Message
+from incidents.comms.models import Approval, CommsDuty, Customer, Escalation, Message
 from incidents.lifecycle.models import (
     Incident,
     IncidentComponent,
@@ -10,7 +10,9 @@ from incidents.lifecycle.models import (
     TimelineEntry,
 )
 from incidents.policy.models import (
+    ApprovalRule,
     CommObligation,
+    EscalationRule,
     IncidentType,
     MatrixCell,
     NotifyRule,
@@ -22,9 +24,13 @@ from incidents.postmortems.models import ActionItem, PostMortem
 
 __all__ = [
     "ActionItem",
+    "Approval",
+    "ApprovalRule",
     "CommObligation",
     "CommsDuty",
     "Customer",
+    "Escalation",
+    "EscalationRule",
     "Incident",
     "IncidentComponent",
     "IncidentType",

@@ -1,6 +1,6 @@
 """The story: what happens, in which order, when an incident is declared, updated, re-graded, resolved."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import transaction
@@ -10,7 +10,7 @@ from incidents.comms import duties
 from incidents.comms.models import Message
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.actions import Declaration
-from incidents.lifecycle.models import Incident
+from incidents.lifecycle.models import Incident, TimelineEntry
 from incidents.postmortems import actions as postmortems
 from irportal.accounts.models import User
 from irportal.outbox.audiences import reach
@@ -29,6 +29,7 @@ class Update:
     customer_text: str = ""
     internal_text: str = ""
     next_update_by: datetime | None = None
+    unapproved: str = ""  # why the text for customers leaves without the approval it needs
 
 
 @transaction.atomic
@@ -41,10 +42,13 @@ def declare(facts: Declaration, *, by: User) -> Incident:
 
 @transaction.atomic
 def update(incident: Incident, change: Update, *, by: User, send: bool, seen: int | None = None) -> Incident:
-    """Move the state and write the messages; with `send` they leave at once, without it they wait for approval."""
+    """Move the state and write the messages. The internal one leaves at once, the one to customers with `send`.
+
+    Else it waits for the approval of somebody who did not write it.
+    """
     incident = Incident.objects.locked(incident.pk)
     lifecycle.check_seen(incident, seen)
-    was = incident.status
+    was, was_contained = incident.status, incident.is_contained
     if change.status != was:
         incident = lifecycle.change_status(
             incident, to=change.status, at=change.at, reason=change.reason, by=by, seen=None
@@ -53,6 +57,8 @@ def update(incident: Incident, change: Update, *, by: User, send: bool, seen: in
         raise Refused("Nothing changes: choose another state or write something.")
     if was == Incident.Status.RESOLVED and incident.is_open:
         duties.on_reopened(incident)
+    elif incident.is_open and incident.is_contained != was_contained:
+        duties.rederive(incident, was_rank=incident.severity)
     told = _tell(incident, change, by=by, send=send)
     if change.status == Incident.Status.RESOLVED != was:
         duties.on_resolved(incident, told=told)
@@ -74,7 +80,10 @@ def _tell(incident: Incident, change: Update, *, by: User, send: bool) -> list[M
         promised = change.next_update_by if outside else None
         message = comms.write(incident, audience=audience, text=text, by=by, next_update_by=promised)
         if send or not outside:
-            told.append(comms.send(message, by=by, content_hash=message.content_hash))
+            unapproved = change.unapproved if outside else ""
+            told.append(comms.send(message, by=by, content_hash=message.content_hash, unapproved=unapproved))
+        else:
+            comms.ask(message)
     return told
 
 
@@ -82,6 +91,24 @@ def _tell(incident: Incident, change: Update, *, by: User, send: bool) -> list[M
 def send_draft(message: Message, *, by: User, content_hash: str) -> Message:
     """Approve a waiting draft; when it says Resolved it meets the closing duty that waits for it."""
     return comms.send(message, by=by, content_hash=content_hash)
+
+
+@transaction.atomic
+def send_unapproved(message: Message, *, by: User, content_hash: str, reason: str) -> Message:
+    """Let a waiting draft leave without what is missing; somebody else owes a review of it."""
+    if not reason.strip():
+        raise Refused("Say why it cannot wait for approval; the review asks for it.")
+    return comms.send(message, by=by, content_hash=content_hash, unapproved=reason)
+
+
+@transaction.atomic
+def add_note(incident: Incident, *, text: str, at: datetime, by: User, marker: str = "") -> TimelineEntry:
+    """Write a line of the record; one that says it is contained quietens the internal updates."""
+    entry = lifecycle.add_note(incident, text=text, at=at, by=by, marker=marker)
+    if marker == TimelineEntry.Marker.CONTAINED:
+        contained = Incident.objects.get(pk=incident.pk)
+        duties.rederive(contained, was_rank=contained.severity)
+    return entry
 
 
 @dataclass(frozen=True)
@@ -100,7 +127,8 @@ def preview(incident: Incident, change: Update, *, by: User, seen: int | None = 
     """What `update` would send, to the letter, and to how many; nothing stays behind. Raises Refused as it would."""
     with transaction.atomic():
         newest = incident.messages.order_by("pk").values_list("pk", flat=True).last() or 0
-        update(incident, change, by=by, send=True, seen=seen)
+        at_once = replace(change, unapproved=change.unapproved or "Preview")
+        update(incident, at_once, by=by, send=True, seen=seen)
         written = {message.audience: message for message in incident.messages.filter(pk__gt=newest)}
         found = {
             audience: Announcement.objects.get(dedupe_key=message.announcement_key)

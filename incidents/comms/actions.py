@@ -4,16 +4,16 @@ Lock order: the incident's row, then the ledger, then the rest. Time that counts
 """
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
 
-from incidents.comms import duties, letters
+from incidents.comms import approvals, duties, letters
 from incidents.comms.audiences import customers_of
 from incidents.comms.models import Message
 from incidents.lifecycle import actions as lifecycle
-from incidents.lifecycle.models import Incident, TimelineEntry
+from incidents.lifecycle.models import Incident, Role, TimelineEntry
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
@@ -25,6 +25,7 @@ from statuspage.models import Notice
 
 PUBLIC_IMPACT = {1: "critical", 2: "major", 3: "minor", 4: "none"}
 URGENT, NORMAL = 1, 5
+NOTICE_LIFE = timedelta(days=5)
 
 
 def tell_roles(incident: Incident) -> None:
@@ -60,60 +61,122 @@ def content_hash(text: str, *, audience: str, public_status: str, next_update_by
 
 
 @transaction.atomic
-def write(incident: Incident, *, audience: str, text: str, by: User, next_update_by: datetime | None = None) -> Message:
+def write(
+    incident: Incident,
+    *,
+    audience: str,
+    text: str,
+    by: User,
+    next_update_by: datetime | None = None,
+    kind: str = Message.Kind.UPDATE,
+) -> Message:
     """Draft a message to one audience under the incident's status now. Nothing leaves yet."""
     incident = Incident.objects.locked(incident.pk)
     if not text.strip():
         raise Refused("Write what they need to know; the text is empty.")
     now = timezone.now()
-    if audience == Message.Audience.CUSTOMERS:
-        latest = duties.latest_promise(incident, now)
-        if next_update_by and latest and next_update_by > latest:
-            raise Refused(f"The policy asks for the next update by {latest:%H:%M} UTC; promise that or sooner.")
-        if next_update_by and next_update_by <= now:
-            raise Refused(f"{next_update_by:%Y-%m-%d %H:%M} UTC has passed; promise a time ahead.")
-        if next_update_by and not incident.is_open:
-            next_update_by = None
-    message = incident.messages.create(
+    if audience == Message.Audience.CUSTOMERS and kind == Message.Kind.UPDATE:
+        next_update_by = _promise(incident, next_update_by, now)
+    message = Message(
+        incident=incident,
         audience=audience,
+        kind=kind,
         public_status=incident.status,
         text=text,
         next_update_by=next_update_by,
-        content_hash=content_hash(
-            text, audience=audience, public_status=incident.status, next_update_by=next_update_by
-        ),
         author=by,
         written_at=now,
     )
+    message.content_hash = hash_of(message)
+    message.save()
+    lifecycle.taken_on(incident, by=by)
+    _record_draft(message, "message.drafted", by=by)
+    return message
+
+
+def _promise(incident: Incident, next_update_by: datetime | None, now: datetime) -> datetime | None:
+    """The next update as the author promises it, refused when later than the policy allows or past already."""
+    latest = duties.latest_promise(incident, now)
+    if next_update_by and latest and next_update_by > latest:
+        raise Refused(f"The policy asks for the next update by {latest:%H:%M} UTC; promise that or sooner.")
+    if next_update_by and next_update_by <= now:
+        raise Refused(f"{next_update_by:%Y-%m-%d %H:%M} UTC has passed; promise a time ahead.")
+    return next_update_by if incident.is_open else None
+
+
+def hash_of(message: Message) -> str:
+    """The content hash of a message as it stands; a notice names its kind where an update names its audience."""
+    return content_hash(
+        message.text,
+        audience=message.kind if message.is_notice else message.audience,
+        public_status=message.public_status,
+        next_update_by=message.next_update_by,
+    )
+
+
+def _record_draft(message: Message, deed: str, *, by: User) -> None:
     ledger.append(
-        "message.drafted",
-        subject=incident.ref,
+        deed,
+        subject=message.incident.ref,
         by=by,
-        audience=audience,
+        audience=message.kind if message.is_notice else message.audience,
         status=message.public_status,
-        next_update_by=next_update_by,
+        next_update_by=message.next_update_by,
         sha256=message.content_hash,
     )
+
+
+def _waiting(message: Message) -> Message:
+    """The draft again, its incident locked before it; refused when it has left or was returned."""
+    incident = Incident.objects.locked(message.incident_id)
+    message = Message.objects.select_for_update(of=("self",)).get(pk=message.pk)
+    message.incident = incident
+    if message.status != Message.Status.DRAFT:
+        raise Refused("This message was sent or returned already; nothing was sent twice.")
     return message
 
 
 @transaction.atomic
-def send(message: Message, *, by: User, content_hash: str) -> Message:
-    """Approve exactly this text and let it leave: page and mails to customers, or mail to internal readers."""
-    incident = Incident.objects.locked(message.incident_id)
-    message = Message.objects.select_for_update(of=("self",)).select_related("incident").get(pk=message.pk)
-    message.incident = incident
-    if message.status != Message.Status.DRAFT:
-        raise Refused("This message was sent or returned already; nothing was sent twice.")
+def rewrite(message: Message, *, text: str, by: User) -> Message:
+    """Change the text of one's own draft. Every approval given to the old text is void: it was for that text."""
+    message = _waiting(message)
+    if message.author_id != by.pk:
+        raise Refused(f"{message.author} wrote this; send it back and say what should change.")
+    if not text.strip():
+        raise Refused("Write what they need to know; the text is empty.")
+    now = timezone.now()
+    message.text, message.public_status, message.written_at = text, message.incident.status, now
+    if not message.is_notice:
+        message.next_update_by = duties.latest_promise(message.incident, now)
+    message.content_hash = hash_of(message)
+    message.save(update_fields=["text", "public_status", "written_at", "next_update_by", "content_hash"])
+    _record_draft(message, "message.rewritten", by=by)
+    ask(message)
+    return message
+
+
+@transaction.atomic
+def send(message: Message, *, by: User, content_hash: str, unapproved: str = "") -> Message:
+    """Approve exactly this text and, when nothing is missing, let it leave; it stays a draft while somebody is.
+
+    With a reason in `unapproved` it leaves all the same, and somebody else owes a review of it.
+    """
+    message = _waiting(message)
+    incident = message.incident
     if message.content_hash != content_hash:
         raise Refused("The text changed after you read it; read it again before it leaves.")
-    if message.audience != Message.Audience.INTERNAL and message.public_status != incident.status:
+    if message.message_class == "status_update" and message.public_status != incident.status:
         raise Refused(
             f"The incident is {incident.get_status_display()} now; this text says "
             f"{Incident.Status(message.public_status).label}. Write it again."
         )
-    now = timezone.now()
-    message.status, message.approved_by, message.sent_at = Message.Status.SENT, by, now
+    if unapproved.strip():
+        approvals.go_without(message, reason=unapproved, by=by)
+    elif waiting := approvals.approve(message, by=by):
+        text = f"{message.get_kind_display()} approved; still to approve: {', '.join(seat.who for seat in waiting)}."
+        lifecycle.note(incident, TimelineEntry.Kind.MESSAGE, text, by=by)
+        return message
+    message.status, message.approved_by, message.sent_at = Message.Status.SENT, by, timezone.now()
     message.save(update_fields=["status", "approved_by", "sent_at"])
     leave(message)
     ledger.append("message.sent", subject=incident.ref, by=by, audience=message.audience, sha256=message.content_hash)
@@ -121,12 +184,34 @@ def send(message: Message, *, by: User, content_hash: str) -> Message:
 
 
 @transaction.atomic
+def write_notice(incident: Incident, *, kind: str, text: str, by: User) -> Message:
+    """Draft a formal notice to the contacts of affected customers, and ask whoever has to approve it."""
+    message = write(incident, audience=Message.Audience.CUSTOMERS, kind=kind, text=text, by=by)
+    ask(message)
+    return message
+
+
+def ask(message: Message) -> None:
+    """Mail whoever has to approve this draft, once for each text."""
+    people = [person.pk for person in approvals.approvers(message)]
+    if not people:
+        return
+    outbox.announce(
+        f"{message.incident.ref}:approve:{message.pk}:{message.content_hash[:16]}",
+        topic="approval",
+        thread=message.incident.ref,
+        audience="people",
+        facts={"ids": people, "why": "Your approval is asked for."},
+        priority=URGENT,
+        **letters.approval_letter(message, approvals.missing(message), _recipients(message))._asdict(),
+    )
+
+
+@transaction.atomic
 def send_back(message: Message, *, reason: str, by: User) -> None:
     """Return a draft to its author with a reason; it never leaves."""
-    incident = Incident.objects.locked(message.incident_id)
-    message = Message.objects.select_for_update().get(pk=message.pk)
-    if message.status != Message.Status.DRAFT:
-        raise Refused("This message was sent or returned already.")
+    message = _waiting(message)
+    incident = message.incident
     message.status, message.returned_reason = Message.Status.RETURNED, reason
     message.save(update_fields=["status", "returned_reason"])
     lifecycle.note(incident, TimelineEntry.Kind.MESSAGE, f"Draft sent back: {reason}", by=by)
@@ -137,9 +222,11 @@ def leave(message: Message) -> None:
     """Meet the duties this message meets, then publish and announce it, in the caller's transaction."""
     incident = message.incident
     promised = message.next_update_by
-    for duty in incident.duties.open().filter(message_class__in=duties.MEETS[Message.Audience(message.audience)]):
+    for duty in incident.duties.open().filter(message_class__in=duties.met_by(message)):
         duties.meet(duty, message, promised=promised if duty.message_class in duties.TOLD_OUTSIDE else None)
-    if message.audience == Message.Audience.INTERNAL:
+    if message.is_notice:
+        _give_notice(message)
+    elif message.audience == Message.Audience.INTERNAL:
         _announce(message, letters.internal_letter(message), "staff", {"incident": incident.pk, "roles": []})
     else:
         message.next_update_by = duties.next_promise(incident)
@@ -150,25 +237,54 @@ def leave(message: Message) -> None:
     _note_sent(message)
 
 
+def _give_notice(message: Message) -> None:
+    if not _recipients(message):
+        raise Refused("No customer is attached to what is affected, so nobody would get it; record how it was given.")
+    letter = letters.notice_letter(message, signed_by=_signature(message))
+    _announce(message, letter, "contracts", customers_of(message.incident), life=NOTICE_LIFE)
+
+
+def _signature(message: Message) -> str:
+    """The accountable executive, who approved it; whoever answers for sending it without."""
+    signed = message.approvals.filter(role=Role.EXECUTIVE_SPONSOR, content_hash=message.content_hash).first()
+    return f"{signed.by}, {signed.get_role_display().lower()}" if signed else str(message.approved_by)
+
+
+def _recipients(message: Message) -> int:
+    """How many addresses would get it now."""
+    return reach("contracts" if message.is_notice else "customers", customers_of(message.incident))
+
+
 def _note_sent(message: Message) -> None:
     incident, sent = message.incident, message.sent_at or timezone.now()
-    if message.audience == Message.Audience.CUSTOMERS:
-        where = f"Status page and mail to {reach('customers', customers_of(incident))} addresses"
+    if message.is_notice:
+        where = f"Mail to {_recipients(message)} customer contacts"
+    elif message.audience == Message.Audience.CUSTOMERS:
+        where = f"Status page and mail to {_recipients(message)} addresses"
     elif message.audience == Message.Audience.PAGE:
         where = "Status page"
     else:
         where = "Internal update"
-    what = "holding message" if message.kind == Message.Kind.HOLDING else Incident.Status(message.public_status).label
+    state = Incident.Status(message.public_status).label
+    what = state if message.kind == Message.Kind.UPDATE else message.get_kind_display().lower()
+    without = f" Left without approval: {message.unapproved_reason}" if message.unapproved_reason else ""
     lifecycle.note(
         incident,
         TimelineEntry.Kind.MESSAGE,
-        f"{where}: {what}. {message.text}",
+        f"{where}: {what}. {message.text}{without}",
         by=message.approved_by,
         at=sent,
     )
 
 
-def _announce(message: Message, letter: letters.Letter, audience: str, facts: dict[str, object]) -> None:
+def _announce(
+    message: Message,
+    letter: letters.Letter,
+    audience: str,
+    facts: dict[str, object],
+    *,
+    life: timedelta = outbox.UPDATE_LIFE,
+) -> None:
     message.announcement_key = f"{message.incident.ref}:message:{message.pk}"
     message.save(update_fields=["announcement_key"])
     outbox.announce(
@@ -179,6 +295,7 @@ def _announce(message: Message, letter: letters.Letter, audience: str, facts: di
         facts=facts,
         priority=NORMAL,
         retells=letters.retold(message) if audience == "customers" else (),
+        life=life,
         **letter._asdict(),
     )
 

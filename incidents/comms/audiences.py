@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from incidents.comms.models import Customer
-from incidents.lifecycle.models import Incident, RoleAssignment
+from incidents.lifecycle.models import Incident, RoleAssignment, RoleContact
 from incidents.policy.matrix import Facts, reaches_all
 from irportal.accounts.models import User
 from irportal.outbox import audiences
@@ -13,14 +13,18 @@ from irportal.outbox.audiences import Reader, Readers
 from statuspage.audiences import leave_url, subscribers
 from statuspage.models import Component
 
+DOWN = (Component.State.PARTIAL_OUTAGE, Component.State.MAJOR_OUTAGE)
+
 
 def facts_of(incident: Incident) -> Facts:
     """What the matrix needs to know of this incident now."""
+    states = list(incident.components.values_list("state", flat=True))
     return Facts(
-        affected=incident.components.exclude(state=Component.State.OPERATIONAL).exists(),
+        affected=any(state != Component.State.OPERATIONAL for state in states),
         personal_data=incident.personal_data == Incident.Known.YES,
         ai_harm=incident.ai_involved == Incident.Known.YES and incident.severity <= 2,
         is_outage=incident.type.is_outage,
+        down=any(state in DOWN for state in states),
     )
 
 
@@ -30,6 +34,28 @@ def customers_of(incident: Incident) -> dict[str, Any]:
         return {"components": None}
     touched = incident.components.exclude(state=Component.State.OPERATIONAL)
     return {"components": sorted(touched.values_list("component_id", flat=True))}
+
+
+def contracts(facts: dict[str, Any]) -> list[Reader]:
+    """Audience `contracts`: the contacts of customers who use these components, for formal notices.
+
+    Subscribers of the public page are no party to a contract. Who left the updates is still given notice, so these
+    readers have keys of their own and no link to leave by.
+    """
+    return [
+        Reader(
+            key=f"contract:{row.pk}",
+            address=row.contact_email,
+            why=f"You get this formal notice as the contact of {row.name}.",
+        )
+        for row in _attached(facts["components"])
+    ]
+
+
+def people(facts: dict[str, Any]) -> list[Reader]:
+    """Audience `people`: exactly these staff, by `ids`, for the reason in `why`."""
+    rows = User.objects.filter(pk__in=facts["ids"], is_active=True)
+    return [Reader(key=f"user:{row.pk}", address=row.email, why=facts["why"]) for row in rows]
 
 
 def customers(facts: dict[str, Any]) -> list[Readers]:
@@ -52,14 +78,16 @@ def _contact(customer: Customer) -> Reader:
 def staff(facts: dict[str, Any]) -> list[Reader]:
     """Audience `staff`: whoever holds a role on the incident; `roles` narrows it, an empty list means all.
 
-    What is meant for certain roles never reaches nobody: without them it goes to all roles, without any to all who
-    may command or publish.
+    What is meant for certain roles never reaches nobody: without them it goes to who stands for them in the contact
+    list, without these to all roles, without any to all who may command or publish.
     """
     held = RoleAssignment.objects.filter(
         incident_id=facts["incident"], ended_at=None, person__is_active=True
     ).select_related("person")
     wanted = facts.get("roles")
-    meant = (wanted and held.filter(role__in=wanted)) or held
+    meant = list(held)
+    if wanted:
+        meant = [row for row in held if row.role in wanted] + _listed(set(wanted) - {row.role for row in held}) or meant
     if wanted and not meant:
         return _in_charge("Nobody who is still here holds a role on it.")
     return [
@@ -72,6 +100,11 @@ def staff(facts: dict[str, Any]) -> list[Reader]:
     ]
 
 
+def _listed(roles: set[str]) -> list[Any]:
+    """Who stands for these roles in the contact list."""
+    return list(RoleContact.objects.filter(role__in=roles, person__is_active=True).select_related("person"))
+
+
 def _in_charge(why: str) -> list[Reader]:
     people = User.objects.filter(is_active=True, groups__name__in=["commander", "publisher", "admin"]).distinct()
     return [Reader(key=f"user:{person.pk}", address=person.email, why=why) for person in people]
@@ -81,3 +114,5 @@ def register() -> None:
     audiences.register("customers", customers, leave_url)
     audiences.register("staff", staff)
     audiences.register("in-charge", lambda facts: _in_charge("You may command incidents or publish."))
+    audiences.register("contracts", contracts)
+    audiences.register("people", people)

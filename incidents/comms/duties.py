@@ -2,10 +2,10 @@
 transaction, under the incident's row lock; time that counts is the server's own.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from incidents.comms import cadence
@@ -28,6 +28,13 @@ MEETS = {
 }
 TOLD_OUTSIDE = ["status_update", "status_page"]
 PAGE_CLOSES = matrix.Duty("public", "status_page", "", "", "30m", "", False)  # what the page showed, it also ends
+ON_TIME = timedelta(minutes=2)  # the engine turns every 2 s; a holding message later than this did not keep the promise
+REVIEW_WITHIN = "24h"
+
+
+def met_by(message: Message) -> list[str]:
+    """The classes of duty a message ends: a notice its own, an update what its readers were promised."""
+    return [message.kind] if message.is_notice else MEETS[Message.Audience(message.audience)]
 
 
 def owed(incident: Incident) -> list[matrix.Duty]:
@@ -79,6 +86,7 @@ def _create(
     due_at: datetime | None = None,
 ) -> CommsDuty:
     phase = phase or (Phase.FIRST if duty.every else Phase.ONCE)
+    due_at = due_at or cadence.first_due(amount, anchor)
     return incident.duties.create(
         audience=duty.audience,
         message_class=duty.message_class,
@@ -86,11 +94,26 @@ def _create(
         phase=phase,
         anchor_at=anchor,
         amount=amount,
-        due_at=due_at or cadence.first_due(amount, anchor),
+        due_at=due_at,
+        remind_at=_remind_at(incident, duty, anchor, due_at),
         every=duty.every,
         daily_once_contained=duty.daily_once_contained,
         holding=duty.holding and phase != Phase.CLOSING,
     )
+
+
+def _remind_at(incident: Incident, duty: CommsDuty | matrix.Duty, anchor: datetime, due_at: datetime) -> datetime:
+    repeated = bool(duty.every) or duty.message_class in TOLD_OUTSIDE
+    return cadence.remind_at(anchor, due_at, at_most=incident.policy_version.reminder(repeated=repeated))
+
+
+def owe_review(incident: Incident) -> CommsDuty:
+    """The open duty to review what left without approval; one for all that leaves until somebody has reviewed it."""
+    waiting = incident.duties.open().filter(message_class="review").first()
+    if waiting:
+        return waiting
+    asked = matrix.Duty("internal", "review", REVIEW_WITHIN, "", "", "", False)
+    return _create(incident, asked, REVIEW_WITHIN, anchor=timezone.now())
 
 
 def _end(
@@ -118,12 +141,16 @@ def _end(
 def meet(duty: CommsDuty, message: Message, *, promised: datetime | None) -> None:
     """End a duty by a message and set the next one, while the incident is open."""
     incident, at = message.incident, message.sent_at or timezone.now()
-    if message.kind == Message.Kind.HOLDING:
-        outcome: str = Outcome.HOLDING
+    reason = ""
+    if message.kind == Message.Kind.HOLDING and at > duty.due_at + ON_TIME:
+        outcome: str = Outcome.MISSED
+        reason = f"The holding message left at {at:%Y-%m-%d %H:%M} UTC only; the engine had stood still"
+    elif message.kind == Message.Kind.HOLDING:
+        outcome = Outcome.HOLDING
     else:
         repeated = duty.phase == Phase.UPDATE
         outcome = cadence.outcome(duty.due_at, at, grace=incident.policy_version.grace, repeated=repeated)
-    _end(duty, outcome, at=at, message=message, by=message.approved_by)
+    _end(duty, outcome, at=at, message=message, by=message.approved_by, reason=reason)
     if incident.is_open and duty.every:
         _continue(duty, at, promised=promised)
 
@@ -131,7 +158,7 @@ def meet(duty: CommsDuty, message: Message, *, promised: datetime | None) -> Non
 def _continue(duty: CommsDuty, at: datetime, *, promised: datetime | None = None) -> CommsDuty:
     """The next tick after one that ended at `at`."""
     incident = duty.incident
-    daily = duty.daily_once_contained if incident.contained_at else ""
+    daily = duty.daily_once_contained if incident.is_contained else ""
     latest = cadence.next_due(at, duty.every, daily_at=daily)
     due_at = cadence.next_due(at, duty.every, daily_at=daily, promised=promised)
     return incident.duties.create(
@@ -140,8 +167,9 @@ def _continue(duty: CommsDuty, at: datetime, *, promised: datetime | None = None
         seq=duty.seq + 1,
         phase=Phase.UPDATE,
         anchor_at=min(at, due_at),
-        amount="promised by the author" if due_at < latest else duty.every,
+        amount="promised by the author" if due_at < latest else f"daily {daily}" if daily else duty.every,
         due_at=due_at,
+        remind_at=_remind_at(incident, duty, min(at, due_at), due_at),
         every=duty.every,
         daily_once_contained=duty.daily_once_contained,
         holding=duty.holding,
@@ -160,7 +188,7 @@ def on_resolved(incident: Incident, *, told: list[Message]) -> None:
         if not asked.close:
             continue
         closing = _close(incident, asked, at=now)
-        met = next((m for m in told if asked.message_class in MEETS[Message.Audience(m.audience)]), None)
+        met = next((m for m in told if asked.message_class in met_by(m)), None)
         if met:
             _end(closing, Outcome.KEPT, at=met.sent_at or now, message=met, by=met.approved_by)
     shown = Notice.objects.filter(ref=incident.ref).exclude(status=Incident.Status.RESOLVED).exists()
@@ -212,7 +240,7 @@ def rederive(incident: Incident, *, was_rank: int) -> None:
     now = timezone.now()
     asked_now = [duty for duty in owed(incident) if incident.is_open or not duty.every]
     wanted = {(duty.audience, duty.message_class): duty for duty in asked_now}
-    for duty in incident.duties.open().exclude(phase=Phase.CLOSING):
+    for duty in incident.duties.open().exclude(phase=Phase.CLOSING).exclude(message_class="review"):
         asked = wanted.pop((duty.audience, duty.message_class), None)
         if asked is None:
             _drop(duty, at=now)
@@ -245,10 +273,15 @@ def _adjust(duty: CommsDuty, asked: matrix.Duty, *, at: datetime, upgraded: bool
     else:
         told = duty.message_class in TOLD_OUTSIDE and duty.phase == Phase.UPDATE
         duty.due_at = cadence.relaxed(duty.anchor_at, amount, current_due=was, promised=told, changed_at=at)
+    quietens = bool(asked.daily_once_contained) and duty.phase == Phase.UPDATE and was > at
+    if quietens:
+        duty.due_at, amount = _quiet(duty, asked, at)
     duty.every, duty.daily_once_contained = asked.every, asked.daily_once_contained
     if duty.due_at != was:
-        duty.amount = f"{amount} after the change" if upgraded or sooner else amount
-        duty.anchor_at = min(at, duty.due_at) if upgraded or sooner else duty.anchor_at
+        counted_anew = upgraded or sooner or quietens
+        duty.amount = f"{amount} after the change" if counted_anew else amount
+        duty.anchor_at = min(at, duty.due_at) if counted_anew else duty.anchor_at
+        duty.remind_at = _remind_at(duty.incident, asked, duty.anchor_at, duty.due_at)
         ledger.append(
             "duty.moved",
             subject=duty.incident.ref,
@@ -257,7 +290,15 @@ def _adjust(duty: CommsDuty, asked: matrix.Duty, *, at: datetime, upgraded: bool
             was=was,
             now=duty.due_at,
         )
-    duty.save(update_fields=["due_at", "every", "daily_once_contained", "amount", "anchor_at"])
+    duty.save(update_fields=["due_at", "every", "daily_once_contained", "amount", "anchor_at", "remind_at"])
+
+
+def _quiet(duty: CommsDuty, asked: matrix.Duty, at: datetime) -> tuple[datetime, str]:
+    """Once contained the next update is due at the daily hour; when it is not contained after all, soon again."""
+    if duty.incident.is_contained:
+        daily = asked.daily_once_contained
+        return cadence.next_due(at, asked.every, daily_at=daily), f"daily {daily}"
+    return min(duty.due_at, cadence.next_due(at, asked.every)), asked.every
 
 
 @transaction.atomic
@@ -267,6 +308,8 @@ def waive(duty: CommsDuty, *, reason: str, by: User) -> None:
     duty = incident.duties.select_for_update().get(pk=duty.pk)
     if duty.outcome != Outcome.OPEN:
         raise Refused(f"This ended already: {duty.get_outcome_display().lower()}.")
+    if duty.is_review:
+        raise Refused("A review is not waived; somebody else reads what left and writes down what they found.")
     now = timezone.now()
     _end(duty, Outcome.WAIVED, at=now, by=by, reason=reason)
     lifecycle.note(
@@ -282,13 +325,15 @@ def waive(duty: CommsDuty, *, reason: str, by: User) -> None:
 
 @transaction.atomic
 def settle(duty: CommsDuty, *, text: str, by: User) -> None:
-    """Record that a decision was taken or a formal notice was given, and how; it ends kept or late."""
+    """Record that a decision was taken, a notice was given another way, or a review held; it ends kept or late."""
     incident = Incident.objects.locked(duty.incident_id)
     duty = incident.duties.select_for_update().get(pk=duty.pk)
     if duty.outcome != Outcome.OPEN:
         raise Refused(f"This ended already: {duty.get_outcome_display().lower()}.")
     if duty.is_written:
         raise Refused("This is met by writing the message, not by a note.")
+    if duty.is_review and duty.reviewed.filter(Q(author=by) | Q(approved_by=by)).exists():
+        raise Refused("You wrote or sent some of it yourself; somebody else has to review it.")
     now = timezone.now()
     outcome = cadence.outcome(duty.due_at, now, grace=incident.policy_version.grace, repeated=False)
     _end(duty, outcome, at=now, by=by, reason=text)

@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
+from incidents.comms.models import Message
 from incidents.lifecycle.forms import SeenForm, UtcField
 from incidents.lifecycle.models import Incident
 
@@ -38,6 +39,14 @@ class UpdateForm(SeenForm):
         required=False,
         max_length=300,
         help_text="Needed for going back, for opening again, and for Resolved before its time in Monitoring.",
+    )
+
+    without = forms.BooleanField(label="Nobody else can approve it now", required=False)
+    unapproved = forms.CharField(
+        label="Why can it not wait?",
+        required=False,
+        max_length=300,
+        help_text="Stays in the record. Somebody else reviews it within 24 hours.",
     )
 
     def __init__(self, *args: Any, incident: Incident, latest: datetime | None, **options: Any) -> None:
@@ -74,6 +83,59 @@ class UpdateForm(SeenForm):
         if promised <= timezone.now():
             self.add_error("next_update_by", f"{promised:%Y-%m-%d %H:%M} UTC has passed; promise a time ahead.")
 
+    def why_unapproved(self) -> str:
+        """Why it leaves without approval; empty unless both the tick and the reason are there."""
+        return self.cleaned_data["unapproved"] if self.cleaned_data["without"] else ""
+
+
+def _section(label: str, example: str) -> forms.CharField:
+    return forms.CharField(label=label, max_length=1200, help_text=example, widget=forms.Textarea(attrs={"rows": 4}))
+
+
+class NoticeForm(forms.Form):
+    """A formal notice in the sections customers are owed; kept as one text with a heading each (R003-25, R001-41)."""
+
+    happened = _section("What happened", "Two or three plain sentences. No cause you are not sure of.")
+    exposed = _section("What data was affected", "Which kinds of personal data, whose, how many people.")
+    done = _section("What we have done", "Contained, repaired, still to come.")
+    should = _section("What you should do", "Steps, or that nothing is needed; where to ask.")
+
+    def __init__(self, *args: Any, kind: str, text: str = "", **options: Any) -> None:
+        super().__init__(*args, **options)
+        if kind != Message.Kind.BREACH_NOTICE:
+            del self.fields["exposed"]
+        for name, field in self.fields.items():
+            if (start := f"### {field.label}\n\n") in text:
+                self.initial[name] = text.partition(start)[2].partition("\n\n### ")[0]
+
+    def text(self) -> str:
+        """The sections as the one text that is approved and sent."""
+        parts = (f"### {field.label}\n\n{self.cleaned_data[name]}" for name, field in self.fields.items())
+        return "\n\n".join(parts).replace("\r\n", "\n")
+
+
+class RewriteForm(forms.Form):
+    """The text of an update that waits for approval."""
+
+    said = forms.CharField(label="For customers: status page and mail", max_length=5000, widget=forms.Textarea)
+
+    def __init__(self, *args: Any, text: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.initial["said"] = text
+
+    def text(self) -> str:
+        return str(self.cleaned_data["said"])
+
+
+class UnapprovedForm(forms.Form):
+    reason = forms.CharField(
+        label="Why can it not wait?",
+        max_length=300,
+        error_messages={"required": "Say why it cannot wait for approval."},
+        help_text="Stays in the record. Somebody else reviews it within 24 hours.",
+    )
+    content_hash = forms.CharField(widget=forms.HiddenInput, max_length=64)
+
 
 class WaiveForm(forms.Form):
     reason = forms.CharField(
@@ -88,6 +150,15 @@ class SettleForm(forms.Form):
         label="What was decided or sent, by whom, where is it filed?",
         max_length=300,
         error_messages={"required": "Write down what was decided or sent."},
+    )
+
+
+class ReviewForm(SettleForm):
+    text = forms.CharField(
+        label="What did you find?",
+        max_length=300,
+        help_text="Was it true, clear and fit to leave? Should it have waited?",
+        error_messages={"required": "Write down what you found."},
     )
 
 

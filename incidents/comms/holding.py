@@ -6,7 +6,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import transaction
 
-from incidents.comms import actions, letters
+from incidents.comms import actions, duties, letters
 from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle.models import Incident, Role
 from irportal.ledger import actions as ledger
@@ -33,13 +33,16 @@ def _keep(incident_id: int, now: datetime) -> None:
     limit = incident.policy_version.holding_max_consecutive
     hold = [duty for duty in due if duty.holding and incident.is_open and _holdings_before(duty) < limit]
     mails = any(duty.audience == "customers" for duty in hold)
+    broken = []
     for duty in due:
         duty.incident = incident
         shown = mails and duty.message_class == "status_page"  # what customers get by mail keeps the page's promise too
-        if duty not in hold and not shown:
-            _escalate(duty, now)
-    if hold:
-        _send_holding(incident, hold, now)
+        late = now > duty.due_at + duties.ON_TIME
+        if late or (duty not in hold and not shown):
+            broken.append(duty)
+    used = _send_holding(incident, hold, now) if hold else None
+    if broken or used:
+        _warn(incident, broken, used, now)
 
 
 def _holdings_before(duty: CommsDuty) -> int:
@@ -48,15 +51,18 @@ def _holdings_before(duty: CommsDuty) -> int:
         audience=duty.audience, message_class=duty.message_class, seq__lt=duty.seq
     ).order_by("-seq")
     count = 0
-    for outcome in before.values_list("outcome", flat=True)[:20]:
-        if outcome != CommsDuty.Outcome.HOLDING:
+    for outcome, kind in before.values_list("outcome", "message__kind")[:20]:
+        if outcome != CommsDuty.Outcome.HOLDING and kind != Message.Kind.HOLDING:
             break
         count += 1
     return count
 
 
-def _send_holding(incident: Incident, hold: list[CommsDuty], now: datetime) -> None:
-    """The pre-approved text leaves by itself: to customers when their promise is due, else to the page alone."""
+def _send_holding(incident: Incident, hold: list[CommsDuty], now: datetime) -> letters.Used | None:
+    """The pre-approved text leaves by itself: to customers when their promise is due, else to the page alone.
+
+    Returns the last one's facts when the policy allows no more of them.
+    """
     mails = any(duty.audience == "customers" for duty in hold)
     used = max(_holdings_before(duty) for duty in hold) + 1
     message = incident.messages.create(
@@ -76,8 +82,8 @@ def _send_holding(incident: Incident, hold: list[CommsDuty], now: datetime) -> N
     message.save(update_fields=["content_hash"])
     actions.leave(message)
     ledger.append("message.held", subject=incident.ref, by=None, audience=message.audience, sha256=message.content_hash)
-    if used >= incident.policy_version.holding_max_consecutive:
-        _warn(hold[0], holdings=used, next_due=message.next_update_by, key="holding-used")
+    allowed = incident.policy_version.holding_max_consecutive
+    return letters.Used(hold[0], used, message.next_update_by) if used >= allowed else None
 
 
 def _shown_status(incident: Incident) -> str:
@@ -107,28 +113,25 @@ def holding_text(incident: Incident) -> str:
     )
 
 
-def _escalate(duty: CommsDuty, now: datetime) -> None:
-    """A promise is broken: mail comms lead and commander, once."""
-    duty.escalated_at = now
-    duty.save(update_fields=["escalated_at"])
-    _warn(duty, holdings=_holdings_before(duty), next_due=None, key="overdue")
-    ledger.append(
-        "duty.escalated",
-        subject=duty.incident.ref,
-        by=None,
-        duty=f"{duty.audience} {duty.message_class} {duty.seq}",
-        due_at=duty.due_at,
-    )
-
-
-def _warn(duty: CommsDuty, *, holdings: int, next_due: datetime | None, key: str) -> None:
-    letter = letters.escalation_letter(duty, holdings=holdings, next_due=next_due)
+def _warn(incident: Incident, broken: list[CommsDuty], used: letters.Used | None, now: datetime) -> None:
+    """Mail comms lead and commander, once for each broken promise, all of one turn in one mail."""
+    for duty in broken:
+        CommsDuty.objects.filter(pk=duty.pk).update(escalated_at=now)
+        ledger.append(
+            "duty.escalated",
+            subject=incident.ref,
+            by=None,
+            duty=f"{duty.audience} {duty.message_class} {duty.seq}",
+            due_at=duty.due_at,
+        )
+    key = f"overdue:{broken[0].pk}" if broken else f"holding-used:{used.duty.pk}" if used else ""
+    letter = letters.escalation_letter(incident, broken, used, holdings=max(map(_holdings_before, broken), default=0))
     outbox.announce(
-        f"{duty.incident.ref}:{key}:{duty.pk}",
+        f"{incident.ref}:{key}",
         topic="escalation",
-        thread=duty.incident.ref,
+        thread=incident.ref,
         audience="staff",
-        facts={"incident": duty.incident_id, "roles": [Role.COMMS_LEAD, Role.INCIDENT_COMMANDER]},
+        facts={"incident": incident.pk, "roles": [Role.COMMS_LEAD, Role.INCIDENT_COMMANDER]},
         priority=actions.URGENT,
         **letter._asdict(),
     )

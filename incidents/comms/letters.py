@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.template.loader import render_to_string
 
-from incidents.comms.models import CommsDuty, Message
+from incidents.comms.approvals import Seat
+from incidents.comms.models import CommsDuty, Escalation, Message
 from incidents.lifecycle.models import Incident
 from irportal import prose
 from statuspage.models import Component, Notice
@@ -143,6 +144,60 @@ def initial_fields(incident: Incident) -> list[tuple[str, str]]:
     ]
 
 
-def escalation_letter(duty: CommsDuty, *, holdings: int, next_due: datetime | None) -> Letter:
-    """Tells comms lead and commander that a promise is broken, or that the last holding message has just left."""
-    return _letter("escalation", {"incident": duty.incident, "duty": duty, "holdings": holdings, "next_due": next_due})
+class Used(NamedTuple):
+    """The last holding message the policy allows has left: for which duty, the how manieth, and what is due next."""
+
+    duty: CommsDuty
+    holdings: int
+    next_due: datetime | None
+
+
+def escalation_letter(incident: Incident, broken: list[CommsDuty], used: Used | None, *, holdings: int) -> Letter:
+    """Tells comms lead and commander which promises are broken, and that the last holding message has just left."""
+    return _letter("escalation", {"incident": incident, "broken": broken, "used": used, "holdings": holdings})
+
+
+def reminder_letter(incident: Incident, due: list[CommsDuty]) -> Letter:
+    """Tells the owners what falls due next; each duty knows its `owner` and whether a draft waits (`has_draft`)."""
+    return _letter("reminder", {"incident": incident, "due": due})
+
+
+def called_letter(incident: Incident, due: list[Escalation]) -> Letter:
+    """Calls further roles: nobody has acknowledged the incident, or it is still open."""
+    return _letter(
+        "called",
+        {
+            "incident": incident,
+            "unacknowledged": any(row.condition == "unacknowledged" for row in due),
+            "roles": list(dict.fromkeys(row.get_role_display().lower() for row in due)),
+            "fields": initial_fields(incident),
+        },
+    )
+
+
+def approval_letter(message: Message, seats: list[Seat], recipients: int) -> Letter:
+    """Asks whoever has to approve a draft; it holds the whole text, so that it can be judged on a phone."""
+    return _letter(
+        "approval",
+        {
+            "incident": message.incident,
+            "message": message,
+            "seats": seats,
+            "recipients": recipients,
+            "body_html": prose.render(message.text),
+        },
+    )
+
+
+def notice_letter(message: Message, *, signed_by: str) -> Letter:
+    """A formal notice to a customer, signed by the accountable executive (requirements R003-25, R001-41)."""
+    return _letter(
+        "notice",
+        {
+            "incident": message.incident,
+            "message": message,
+            "signed_by": signed_by,
+            "body_html": prose.render(message.text),
+            "page_url": f"{settings.PUBLIC_BASE_URL}/i/{message.incident.ref}",
+        },
+    )

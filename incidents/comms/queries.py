@@ -86,11 +86,15 @@ def _says(label: str, ended: list[CommsDuty], upcoming: CommsDuty | None) -> str
 
 def role_of(duty: CommsDuty) -> str:
     """The role that has to act on a duty."""
+    if duty.is_review:
+        return "comms_lead"
     return {"regulators": "legal_lead", "internal": "incident_commander"}.get(duty.audience, "comms_lead")
 
 
 def owner(duty: CommsDuty, roles: dict[str, str]) -> str:
     """Who has to act on a duty, by name and role."""
+    if duty.is_review:
+        return "Somebody who neither wrote nor sent it"
     role = role_of(duty)
     names = {"legal_lead": "legal lead", "incident_commander": "commander", "comms_lead": "comms lead"}
     person = roles.get(role) or roles.get("incident_commander")
@@ -99,6 +103,8 @@ def owner(duty: CommsDuty, roles: dict[str, str]) -> str:
 
 def otherwise(duty: CommsDuty, limit_reached: bool) -> str:
     """What happens at the due time if nobody acts."""
+    if duty.is_review:
+        return "Until then nobody but who sent it has read it; from then on comms lead and commander get mail."
     if duty.holding and not limit_reached:
         return f"At {duty.due_at:%H:%M} the holding message leaves by itself."
     return f"From {duty.due_at:%H:%M} it counts as late; comms lead and commander get mail."
@@ -165,14 +171,16 @@ def _explain(duty: Any, me: User, now: datetime) -> None:
     duty.owner = owner(duty, {role: str(person) for role, person in held.items()})
     duty.mine = (held.get(role_of(duty)) or held.get("incident_commander")) == me
     duty.otherwise = otherwise(duty, before[-limit:] == ["holding"] * limit)
-    duty.draft = next((draft for draft in incident.drafts if _would_meet(draft, duty)), None)
+    duty.draft = next((draft for draft in incident.drafts if would_meet(draft, duty)), None)
     duty.blocker = _blocker(duty, held)
     minutes = int(abs(duty.due_at - now) / timedelta(minutes=1))
     duty.away = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
 
 
-def _would_meet(draft: Message, duty: CommsDuty) -> bool:
-    """What customers get by mail keeps the page's promise, too."""
+def would_meet(draft: Message, duty: CommsDuty) -> bool:
+    """Whether this draft keeps this promise; what customers get by mail keeps the page's, too."""
+    if draft.is_notice:
+        return draft.kind == duty.message_class
     return duty.is_written and (
         draft.audience == duty.audience or (draft.audience, duty.audience) == ("customers", "public")
     )

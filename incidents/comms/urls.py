@@ -10,6 +10,9 @@ urlpatterns = [
     path("incidents/<slug:ref>/update/draft", views.keep_draft, name="update-draft"),
     path("incidents/<slug:ref>/messages/<int:pk>/approve", views.approve, name="message-approve"),
     path("incidents/<slug:ref>/messages/<int:pk>/send-back", views.send_back, name="message-send-back"),
+    path("incidents/<slug:ref>/messages/<int:pk>/rewrite", views.rewrite, name="message-rewrite"),
+    path("incidents/<slug:ref>/messages/<int:pk>/without-approval", views.go_without, name="message-without"),
+    path("incidents/<slug:ref>/notices/<slug:kind>", views.notice, name="notice"),
     path("incidents/<slug:ref>/duties/<int:pk>/waive", views.waive, name="duty-waive"),
     path("incidents/<slug:ref>/duties/<int:pk>/settle", views.settle, name="duty-settle"),
 ]

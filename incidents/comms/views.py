@@ -1,18 +1,28 @@
-"""Write an update, look at exactly what would leave, send it; approve drafts; waive and settle duties."""
+"""Write an update or a notice, look at exactly what would leave; approve drafts; waive and settle duties."""
 
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
 from django.db.models import Max
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from incidents import workflow
-from incidents.comms import actions, duties, queries
-from incidents.comms.forms import SendBackForm, SettleForm, UpdateForm, WaiveForm
+from incidents.comms import actions, approvals, duties, queries
+from incidents.comms.audiences import customers_of, reach
+from incidents.comms.forms import (
+    NoticeForm,
+    ReviewForm,
+    RewriteForm,
+    SendBackForm,
+    SettleForm,
+    UnapprovedForm,
+    UpdateForm,
+    WaiveForm,
+)
 from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle.actions import check_seen
 from incidents.lifecycle.models import Incident
@@ -78,7 +88,14 @@ def _form(request: StaffRequest, incident: Incident) -> UpdateForm:
 def _change(form: UpdateForm) -> Update:
     names = ("status", "at", "reason", "customer_text", "internal_text")
     said: dict[str, Any] = {name: form.cleaned_data[name] for name in names}
-    return Update(**said, next_update_by=form.cleaned_data.get("next_update_by"))
+    promised = form.cleaned_data.get("next_update_by")
+    return Update(**said, next_update_by=promised, unapproved=form.why_unapproved())
+
+
+def _asked(request: StaffRequest, incident: Incident) -> str:
+    """Who would have to approve an update this person writes, in words; empty when nobody has to."""
+    mine = Message(incident=incident, audience=Message.Audience.CUSTOMERS, author=request.user)
+    return " and ".join(seat.who for seat in approvals.seats(mine))
 
 
 def _fingerprint(change: Update) -> str:
@@ -146,6 +163,7 @@ def _preview(request: StaffRequest, incident: Incident, form: UpdateForm, notice
         form,
         preview=shown,
         previewed=_fingerprint(change),
+        asked=_asked(request, incident) if change.customer_text else "",
         notice=notice,
         page_html=prose.render(change.customer_text),
         customer_mail=_as_read(shown.customer),
@@ -178,39 +196,98 @@ def _do(request: StaffRequest, incident: Incident, *, send_now: bool) -> HttpRes
             form,
             notice="This is not what you looked at before; here is what would leave now.",
         )
+    if send_now and change.customer_text and not change.unapproved and (asked := _asked(request, incident)):
+        sentence = f"You wrote this, so it needs the approval of {asked}. To send it without, tick the box and say why."
+        return _preview(request, incident, form, notice=sentence)
     try:
         workflow.update(incident, change, by=request.user, send=send_now, seen=form.cleaned_data["seen"])
     except Refused as refusal:
         form.add_error(None, str(refusal))
         form.see(_newest(incident))
         return _page(request, incident, form)
-    messages.success(request, _said(change, send_now=send_now))
+    messages.success(request, _said(change, send_now=send_now, asked=_asked(request, incident)))
     return redirect(incident)
 
 
-def _said(change: Update, *, send_now: bool) -> str:
+def _said(change: Update, *, send_now: bool, asked: str) -> str:
     if change.customer_text and not send_now:
-        return "Saved. The text for customers waits for approval."
+        return f"Saved. The text for customers waits for the approval of {asked or 'anybody who may publish'}."
     return "Sent. The page shows it now; the mails are leaving." if change.customer_text else "Saved."
 
 
+def _draft(ref: str, pk: int) -> Message:
+    rows = Message.objects.select_related("incident__policy_version", "author")
+    return get_object_or_404(rows, pk=pk, incident__ref=ref)
+
+
 @require_POST
-@publish
+@see
 def approve(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
-    message = get_object_or_404(Message, pk=pk, incident__ref=ref)
-    workflow.send_draft(message, by=request.user, content_hash=request.POST.get("content_hash", ""))
-    messages.success(request, "Sent. The page shows it now; the mails are leaving.")
+    """Open to everybody who sees the incident: the policy's roles decide, and a sponsor need not be a publisher."""
+    message = workflow.send_draft(
+        _draft(ref, pk), by=request.user, content_hash=request.POST.get("content_hash", "")[:64]
+    )
+    sent = message.status == Message.Status.SENT
+    said = "Sent. The mails are leaving." if sent else "Approved. It leaves once the others have approved it."
+    messages.success(request, said)
     return redirect(message.incident)
 
 
 @require_http_methods(["GET", "POST"])
 @publish
+def go_without(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
+    message = _draft(ref, pk)
+    form = UnapprovedForm(request.POST or None, initial={"content_hash": message.content_hash})
+    if carried_out(form, lambda data: workflow.send_unapproved(message, **data, by=request.user)):
+        messages.success(request, "Sent without approval. Somebody else reviews it within 24 hours.")
+        return redirect(message.incident)
+    return _small(request, message.incident, form, "Send without approval", "Send it now", prose.render(message.text))
+
+
+@require_http_methods(["GET", "POST"])
+@draft
+def rewrite(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
+    message = _draft(ref, pk)
+    form: RewriteForm | NoticeForm = RewriteForm(request.POST or None, text=message.text)
+    if message.is_notice:
+        form = NoticeForm(request.POST or None, kind=message.kind, text=message.text)
+    if carried_out(form, lambda data: actions.rewrite(message, text=form.text(), by=request.user)):
+        messages.success(request, "Saved. Approvals of the old text are void.")
+        return redirect(message.incident)
+    return _small(request, message.incident, form, "Change the text", "Save and ask for approval again")
+
+
+@require_http_methods(["GET", "POST"])
+@draft
+def notice(request: StaffRequest, ref: str, kind: str) -> HttpResponse:
+    """Write a formal notice to the contacts of affected customers; it leaves once everybody asked has approved it."""
+    if kind not in Message.NOTICES:
+        raise Http404
+    incident, label = _incident(ref), Message.Kind(kind).label
+    form = NoticeForm(request.POST or None, kind=kind, initial={"happened": incident.impact_text})
+
+    def write_it(data: dict[str, Any]) -> None:
+        actions.write_notice(incident, kind=kind, text=form.text(), by=request.user)
+
+    if carried_out(form, write_it):
+        messages.success(request, f"Saved. The {label.lower()} waits for approval.")
+        return redirect(incident)
+    count = reach("contracts", customers_of(incident))
+    whom = f"{count} contact{'' if count == 1 else 's'} of affected customers"
+    said = f"Goes by mail to {whom}, not to the status page."
+    return _small(request, incident, form, f"{label} to customers", "Save and ask for approval", said)
+
+
+@require_http_methods(["GET", "POST"])
+@publish
 def send_back(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
-    message = get_object_or_404(Message.objects.select_related("incident", "author"), pk=pk, incident__ref=ref)
+    message = _draft(ref, pk)
     form = SendBackForm(request.POST or None)
     if carried_out(form, lambda data: actions.send_back(message, **data, by=request.user)):
         return redirect(message.incident)
-    return _small(request, message.incident, form, f"Send back to {message.author}", "Send back", message.text)
+    return _small(
+        request, message.incident, form, f"Send back to {message.author}", "Send back", prose.render(message.text)
+    )
 
 
 def _small(
@@ -236,7 +313,24 @@ def waive(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @permission_required("incidents.waive_duty", raise_exception=True)
 def settle(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
-    duty, form = _duty(ref, pk), SettleForm(request.POST or None)
+    duty = _duty(ref, pk)
+    form = (ReviewForm if duty.is_review else SettleForm)(request.POST or None)
     if carried_out(form, lambda data: duties.settle(duty, **data, by=request.user)):
         return redirect(duty.incident)
+    if duty.is_review:
+        return _small(
+            request, duty.incident, form, "Review what left without approval", "Record the review", _left(duty)
+        )
     return _small(request, duty.incident, form, "Record what was done", "Record it", str(duty))
+
+
+def _left(review: CommsDuty) -> str:
+    """What has to be reviewed: each text with its sender, its time and why it could not wait."""
+    rows = review.reviewed.select_related("approved_by").order_by("sent_at")
+    return prose.render(
+        "\n\n".join(
+            f"{row.sent_at:%Y-%m-%d %H:%M} UTC, sent by {row.approved_by}: {row.unapproved_reason}\n\n> "
+            + row.text.replace("\n", "\n> ")
+            for row in rows
+        )
+    )

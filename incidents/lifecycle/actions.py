@@ -110,7 +110,7 @@ def open_incident(facts: Declaration, *, by: User) -> Incident:
         started_at=facts.started_at,
         detected_at=facts.detected_at,
         declared_at=now,
-        acknowledged_at=now,
+        acknowledged_at=now if by == facts.commander else None,
     )
     _set_components(incident, facts.components)
     SeverityChange.objects.create(incident=incident, was=None, now=facts.rank, by=by, at=now, reason=facts.reason)
@@ -136,6 +136,34 @@ def _refuse_again(facts: Declaration, *, by: User, since: datetime) -> None:
     same = {"declared_by": by, "title": facts.title, "type": facts.type, "started_at": facts.started_at}
     if known := Incident.objects.filter(declared_at__gt=since, impact_text=facts.impact, **same).first():
         raise Refused(f"You declared this a moment ago: it is {known.ref}. Nothing was declared twice.")
+
+
+def taken_on(incident: Incident, *, by: User) -> None:
+    """Whoever moves it on or tells others has acknowledged it, by that deed."""
+    if incident.acknowledged_at is None:
+        _acknowledge(incident, by=by)
+
+
+def _heard_of(incident: Incident, *, by: User) -> None:
+    """A further word counts as well, but not from the one who declared it for somebody else: they only report."""
+    if by.pk != incident.declared_by_id:
+        taken_on(incident, by=by)
+
+
+def _acknowledge(incident: Incident, *, by: User) -> None:
+    incident.acknowledged_at = timezone.now()
+    incident.save(update_fields=["acknowledged_at"])
+    note(incident, Kind.NOTE, f"{by} works on it.", by=by, at=incident.acknowledged_at, marker=Marker.ACKNOWLEDGED)
+    ledger.append("incident.acknowledged", subject=incident.ref, by=by)
+
+
+@transaction.atomic
+def acknowledge(incident: Incident, *, by: User) -> None:
+    """Say that one is working on it, which ends the calling of others."""
+    incident = Incident.objects.locked(incident.pk)
+    if incident.acknowledged_at:
+        raise Refused(f"This was acknowledged at {incident.acknowledged_at:%Y-%m-%d %H:%M} UTC already.")
+    _acknowledge(incident, by=by)
 
 
 def _first_lines(incident: Incident, *, by: User) -> None:
@@ -200,6 +228,7 @@ def change_status(
     was = incident.get_status_display()
     incident.move_to(to, at=not_ahead(at), reason=reason)
     incident.save(update_fields=incident.MOVED)
+    taken_on(incident, by=by)
     markers = {"identified": Marker.IDENTIFIED, "monitoring": Marker.RECOVERED, "resolved": Marker.RESOLVED}
     text = f"Status changed from {was} to {incident.get_status_display()}." + (f" Reason: {reason}" if reason else "")
     note(incident, Kind.STATUS, text, by=by, at=at, marker=markers.get(to, ""))
@@ -218,6 +247,7 @@ def change_severity(incident: Incident, *, rank: int, reason: str, by: User, see
         raise Refused("The policy this incident was declared under has no such severity.")
     was, was_label, incident.severity = incident.severity, incident.severity_label, rank
     incident.save(update_fields=["severity"])
+    taken_on(incident, by=by)
     SeverityChange.objects.create(incident=incident, was=was, now=rank, by=by, at=timezone.now(), reason=reason)
     note(
         incident,
@@ -276,6 +306,7 @@ def change_impact(
     incident.impact_text, incident.personal_data = impact, personal_data
     incident.ai_involved, incident.estimate = ai_involved, estimate
     incident.save(update_fields=["impact_text", "personal_data", "ai_involved", "estimate"])
+    _heard_of(incident, by=by)
     _set_components(incident, components)
     parts = ", ".join(f"{component.name} ({Component.State(state).label.lower()})" for component, state in components)
     note(incident, Kind.IMPACT, f"Impact: {parts or 'no component'}. {impact}", by=by)
@@ -296,6 +327,7 @@ def change_impact(
 def add_note(incident: Incident, *, text: str, at: datetime, by: User, marker: str = "") -> TimelineEntry:
     """Write down what happened at the said time `at`."""
     incident = Incident.objects.locked(incident.pk)
+    _heard_of(incident, by=by)
     if marker == Marker.CONTAINED:
         incident.contained_at = not_ahead(at)
         incident.check_order()

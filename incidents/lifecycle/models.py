@@ -29,6 +29,7 @@ class Role(models.TextChoices):
     SCRIBE = "scribe", "Scribe"
     PRIVACY_LEAD = "privacy_lead", "Privacy lead"
     COMPLIANCE_LEAD = "compliance_lead", "Compliance lead"
+    BACKUP_ON_CALL = "backup_on_call", "Backup on call"
 
 
 class RoleContact(models.Model):
@@ -153,6 +154,11 @@ class Incident(models.Model):
     @property
     def is_open(self) -> bool:
         return self.status != self.Status.RESOLVED
+
+    @property
+    def is_contained(self) -> bool:
+        """No longer spreading: somebody said so, or a fix is in and being watched."""
+        return self.contained_at is not None or self.status == self.Status.MONITORING
 
     @property
     def severity_label(self) -> str:

@@ -9,6 +9,7 @@ urlpatterns = [
     path("incidents/declare/outlook", views.advice, {"part": "outlook"}, name="declare-outlook"),
     path("incidents/<slug:ref>", views.incident, name="incident"),
     path("incidents/<slug:ref>/declared", views.declared, name="declared"),
+    path("incidents/<slug:ref>/acknowledge", views.acknowledge, name="acknowledge"),
     path("incidents/<slug:ref>/severity", views.severity, name="severity"),
     path("incidents/<slug:ref>/roles", views.roles, name="roles"),
     path("incidents/<slug:ref>/impact", views.impact, name="impact"),

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from incidents import workflow
-from incidents.comms import queries
+from incidents.comms import approvals, queries
 from incidents.comms.audiences import customers_of
 from incidents.comms.letters import initial_fields
 from incidents.comms.models import Message
@@ -26,6 +26,8 @@ from incidents.lifecycle.forms import (
 from incidents.lifecycle.models import Incident, TimelineEntry
 from incidents.policy import matrix
 from incidents.policy.models import IncidentType, PolicyVersion
+from irportal import prose
+from irportal.accounts.models import User
 from irportal.outbox.audiences import reach
 from irportal.parts import StaffRequest, carried_out, render_part
 from irportal.refused import Refused
@@ -116,7 +118,7 @@ def outlook(policy: PolicyVersion | None, rank: int) -> dict[str, Any]:
     if policy is None:
         return {"policy": None, "levels": [], "promised": []}
     now, rules = timezone.now(), policy.rules()
-    facts = matrix.Facts(affected=True)
+    facts = matrix.Facts(affected=True, down=True)
     levels = list(policy.severities.filter(enabled=True))
     promised = [
         (matrix.due(duty.first, now), duty.message_class, matrix.words(duty.every) if duty.every else "")
@@ -140,11 +142,13 @@ def starts(rules: matrix.Rules, rank: int) -> str:
     }
     found = []
     for audience in matrix.AUDIENCES:
-        for duty in matrix.duties_for(rules, rank, audience, matrix.Facts(affected=True)):
+        for duty in matrix.duties_for(rules, rank, audience, matrix.Facts(affected=True, down=True)):
             if duty.message_class in words and duty.first:
                 every = f", then every {matrix.words(duty.every)}" if duty.every else ""
                 found.append(f"{words[duty.message_class]} in {matrix.words(duty.first)}{every}")
-    return " · ".join(found) or "Nothing is owed to customers."
+    optional = rules.cells.get((rank, "customers"), ("", ""))[0] == "optional_if_affected"
+    nothing = "Customers may be told, at the start and at the end." if optional else "Nothing is owed to customers."
+    return " · ".join(found) or nothing
 
 
 # The incident page
@@ -161,7 +165,8 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
     duties = list(incident.duties.select_related("message", "by"))
     roles = list(incident.roles.filter(ended_at=None).select_related("person"))
     held = {row.role: str(row.person) for row in roles}
-    messages = list(incident.messages.select_related("author", "approved_by"))
+    messages = list(incident.messages.select_related("author", "approved_by", "review__by"))
+    drafts = [message for message in messages if message.status == Message.Status.DRAFT]
     sent = queries.deliveries(messages)
     for message in messages:
         message.counts = sent.get(message.announcement_key)  # type: ignore[attr-defined]
@@ -180,7 +185,7 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
         "slab": queries.lanes(incident, duties, now),
         "waiting": sorted((d for d in duties if d.outcome == "open"), key=lambda d: d.due_at),
         "ended": sorted((d for d in duties if d.outcome != "open"), key=lambda d: d.ended_at or now, reverse=True),
-        "drafts": [message for message in messages if message.status == Message.Status.DRAFT],
+        "drafts": panels(incident, drafts, request.user),
         "sent": [message for message in reversed(messages) if message.status == Message.Status.SENT],
         "roles": roles,
         "components": incident.components.select_related("component"),
@@ -192,6 +197,23 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
         "targets": targets(incident),
         "note_form": NoteForm(initial={"at": now}),
     }
+
+
+def panels(incident: Incident, drafts: list[Message], me: User) -> list[Message]:
+    """The drafts with their approvals: who has given, who is missing, whether `me` can, how many it would reach."""
+    if not drafts:
+        return drafts
+    seats = approvals.seats_of(incident, drafts)
+    facts = customers_of(incident)
+    counts = {audience: reach(audience, facts) for audience in ("customers", "contracts")}
+    for draft in drafts:
+        waiting = [seat for seat in seats[draft.pk] if not seat.given]
+        mine = [seat for seat in waiting if seat.may_be_taken_by(me)] if draft.author_id != me.pk else []
+        draft.seats, draft.mine = seats[draft.pk], mine  # type: ignore[attr-defined]
+        draft.is_last = len(mine) == len(waiting)  # type: ignore[attr-defined]
+        draft.html = prose.render(draft.text)  # type: ignore[attr-defined]
+        draft.reach = counts["contracts" if draft.is_notice else "customers"]  # type: ignore[attr-defined]
+    return drafts
 
 
 def targets(incident: Incident) -> list[dict[str, Any]]:
@@ -292,9 +314,17 @@ def impact(request: StaffRequest, ref: str) -> HttpResponse:
 def add_note(request: StaffRequest, ref: str) -> HttpResponse:
     found = get_incident(ref)
     form = NoteForm(request.POST)
-    if carried_out(form, lambda data: actions.add_note(found, **data, by=request.user)):
+    if carried_out(form, lambda data: workflow.add_note(found, **data, by=request.user)):
         return redirect(f"{found.get_absolute_url()}#timeline")
     return render(request, PAGE, {**page_context(request, found), "note_form": form}, status=400)
+
+
+@require_POST
+@record
+def acknowledge(request: StaffRequest, ref: str) -> HttpResponse:
+    found = get_incident(ref)
+    actions.acknowledge(found, by=request.user)
+    return redirect(found)
 
 
 @require_http_methods(["GET", "POST"])

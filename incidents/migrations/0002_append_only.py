@@ -1,8 +1,8 @@
-"""Walls: lines of the record and decisions on severity are never changed or removed; corrections are new lines."""
+"""Walls: lines of the record, decisions on severity and approvals are never changed or removed; corrections are new lines."""
 
 from django.db import migrations
 
-TABLES = ["incidents_timelineentry", "incidents_severitychange"]
+TABLES = ["incidents_timelineentry", "incidents_severitychange", "incidents_approval"]
 SQLITE = {
     "u": "CREATE TRIGGER {table}_u BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, 'append-only'); END",
     "d": "CREATE TRIGGER {table}_d BEFORE DELETE ON {table} BEGIN SELECT RAISE(ABORT, 'append-only'); END",

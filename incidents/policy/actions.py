@@ -11,7 +11,9 @@ from django.utils import timezone
 
 from incidents.policy import matrix
 from incidents.policy.models import (
+    ApprovalRule,
     CommObligation,
+    EscalationRule,
     IncidentType,
     MatrixCell,
     NotifyRule,
@@ -70,9 +72,12 @@ def load_profile(source: dict[str, Any]) -> PolicyVersion:
         sha256=digest,
         grace_seconds=int(matrix.length(source["grace"]).total_seconds()),
         holding_max_consecutive=source["holding_max_consecutive"],
-        gate_monitoring_minutes=int(matrix.length(source["gate_monitoring"]).total_seconds() // 60),
+        gate_monitoring_minutes=_minutes(source["gate_monitoring"]),
+        remind_update_minutes=_minutes(source["reminder"]["update"]),
+        remind_once_minutes=_minutes(source["reminder"]["once"]),
     )
     _load_severities(version, source)
+    _load_people(version, source)
     for rank, audiences in source["matrix"].items():
         for audience, cell in audiences.items():
             _load_cell(version, rank, audience, cell)
@@ -84,6 +89,10 @@ def load_profile(source: dict[str, Any]) -> PolicyVersion:
         sha256=digest,
     )
     return version
+
+
+def _minutes(amount: str) -> int:
+    return int(matrix.length(amount).total_seconds() // 60)
 
 
 def _load_severities(version: PolicyVersion, source: dict[str, Any]) -> None:
@@ -98,8 +107,25 @@ def _load_severities(version: PolicyVersion, source: dict[str, Any]) -> None:
             contain=row.get("contain", ""),
             resolve=row.get("resolve", ""),
         )
+
+
+def _load_people(version: PolicyVersion, source: dict[str, Any]) -> None:
+    """Who is told at once, who is called when it goes on, who must approve what."""
     for rank, roles in source["notify_on_declare"].items():
         NotifyRule.objects.bulk_create(NotifyRule(version=version, rank=rank, role=role) for role in roles)
+    for message_class, roles in source["approvals"].items():
+        ApprovalRule.objects.bulk_create(
+            ApprovalRule(version=version, message_class=message_class, role=role) for role in roles
+        )
+    conditions = {
+        EscalationRule.While.UNACKNOWLEDGED: source["unacknowledged_page"],
+        EscalationRule.While.UNRESOLVED: source["escalate_if_unresolved"],
+    }
+    for condition, ranks in conditions.items():
+        for rank, called in ranks.items():
+            for role, after in called.items():
+                matrix.length(after)
+                EscalationRule.objects.create(version=version, rank=rank, condition=condition, role=role, after=after)
 
 
 def _load_cell(version: PolicyVersion, rank: int, audience: str, cell: dict[str, Any]) -> None:
@@ -121,5 +147,4 @@ def _load_cell(version: PolicyVersion, rank: int, audience: str, cell: dict[str,
             daily_once_contained=duty.get("daily_once_contained", ""),
             when=duty.get("when", ""),
             holding=duty.get("holding", False),
-            approval=" ".join(duty.get("approval", [])),
         )

@@ -7,7 +7,9 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 
 from incidents.policy.models import (
+    ApprovalRule,
     CommObligation,
+    EscalationRule,
     IncidentType,
     MatrixCell,
     NotifyRule,
@@ -42,6 +44,16 @@ class Notified(Draft, admin.TabularInline):
     fields = ["rank", "role"]
 
 
+class Escalations(Draft, admin.TabularInline):
+    model = EscalationRule
+    fields = ["rank", "condition", "after", "role"]
+
+
+class Approvals(Draft, admin.TabularInline):
+    model = ApprovalRule
+    fields = ["message_class", "role"]
+
+
 class Cells(Draft, admin.TabularInline):
     model = MatrixCell
     fields = ["rank", "audience", "mode", "scope"]
@@ -49,7 +61,7 @@ class Cells(Draft, admin.TabularInline):
 
 class Obligations(Draft, admin.TabularInline):
     model = CommObligation
-    fields = ["message_class", "first", "first_if_data_or_ai_harm", "every", "close", "when", "holding", "approval"]
+    fields = ["message_class", "first", "first_if_data_or_ai_harm", "every", "close", "when", "holding"]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("cell")
@@ -63,7 +75,7 @@ class PolicyVersionAdmin(RecordedAdmin):
     list_display = ["__str__", "effective_from", "approved_at", "change_note"]
     list_select_related = ["profile"]
     readonly_fields = ["profile", "number", "approved_by", "approved_at", "sha256"]
-    inlines = [Severities, Notified, Cells, Obligations]
+    inlines = [Severities, Notified, Escalations, Approvals, Cells, Obligations]
 
     def subject(self, obj: PolicyVersion) -> str:
         return f"policy:{obj.profile.name}"[:60]

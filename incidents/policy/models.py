@@ -45,6 +45,8 @@ class PolicyVersion(models.Model):
     grace_seconds = models.PositiveIntegerField(default=120)
     holding_max_consecutive = models.PositiveSmallIntegerField(default=2)
     gate_monitoring_minutes = models.PositiveIntegerField(default=30)
+    remind_update_minutes = models.PositiveIntegerField(default=10, help_text="Before an update is due, at most")
+    remind_once_minutes = models.PositiveIntegerField(default=240, help_text="Before anything else is due, at most")
 
     objects = PolicyVersionQuerySet.as_manager()
 
@@ -66,6 +68,10 @@ class PolicyVersion(models.Model):
         for row in self.obligations.select_related("cell"):
             duties.setdefault((row.cell.rank, row.cell.audience), []).append(row.as_rule())
         return Rules(cells=cells, duties=duties)
+
+    def reminder(self, *, repeated: bool) -> timedelta:
+        """How long before a promise is due its owner is reminded, at most."""
+        return timedelta(minutes=self.remind_update_minutes if repeated else self.remind_once_minutes)
 
 
 class SeverityLevel(models.Model):
@@ -105,6 +111,44 @@ class NotifyRule(models.Model):
         return f"{self.rank}: {self.role}"
 
 
+class EscalationRule(models.Model):
+    """Which role is called when an incident of this rank stays unacknowledged, or unresolved, for so long."""
+
+    class While(models.TextChoices):
+        UNACKNOWLEDGED = "unacknowledged"
+        UNRESOLVED = "unresolved"
+
+    version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="escalation_rules")
+    rank = models.PositiveSmallIntegerField()
+    condition = models.CharField("while", max_length=14, choices=While)
+    after = models.CharField(max_length=10, help_text="From declaration, as written: 5m, 4h")
+    role = models.CharField(max_length=30)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["rank", "id"]
+        constraints = [models.UniqueConstraint("version", "rank", "condition", "role", name="escalation_rule_once")]
+
+    def __str__(self) -> str:
+        return f"{self.rank}: {self.role} after {self.after} {self.condition}"
+
+
+class ApprovalRule(models.Model):
+    """Which role must approve a message of this class; several rows mean all of them."""
+
+    version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="approval_rules")
+    message_class = models.CharField(max_length=20)
+    role = models.CharField(max_length=30)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint("version", "message_class", "role", name="approval_rule_once")]
+
+    def __str__(self) -> str:
+        return f"{self.message_class}: {self.role}"
+
+
 class MatrixCell(models.Model):
     """Severity rank × audience: whether, and to whom, something is owed."""
 
@@ -129,7 +173,7 @@ class MatrixCell(models.Model):
 
 
 class CommObligation(models.Model):
-    """What one cell owes: the first message, its cadence, the closing message, who approves."""
+    """What one cell owes: the first message, its cadence, the closing message."""
 
     cell = models.ForeignKey(MatrixCell, on_delete=models.CASCADE, related_name="obligations")
     version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="obligations")
@@ -141,7 +185,6 @@ class CommObligation(models.Model):
     daily_once_contained = models.CharField(max_length=5, blank=True)
     when = models.CharField(max_length=20, blank=True)
     holding = models.BooleanField(default=False)
-    approval = models.CharField(max_length=100, blank=True, help_text="Roles, space-separated; all must approve")
 
     class Meta:
         app_label = "incidents"

@@ -156,7 +156,9 @@ def _page(
 
 def _promises(incident: Incident) -> list[dict[str, Any]]:
     """Every duty of the matrix, as the report prints it."""
-    duties = list(incident.duties.select_related("message__approved_by", "message__author", "by"))
+    duties = list(
+        incident.duties.exclude(message_class="review").select_related("message__approved_by", "message__author", "by")
+    )
     keys = [duty.message.announcement_key for duty in duties if duty.message]
     told = Announcement.objects.filter(dedupe_key__in=[key for key in keys if key]).annotate(
         recipients=Count("deliveries"),
@@ -191,6 +193,7 @@ def _approved_by(message: Message) -> str:
 def _updates(incident: Incident) -> list[dict[str, Any]]:
     """What the public was told, oldest first."""
     public = incident.messages.filter(status=Message.Status.SENT).exclude(audience=Message.Audience.INTERNAL)
+    public = public.exclude(kind__in=Message.NOTICES)
     return [
         {
             "at": message.sent_at,

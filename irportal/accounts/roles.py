@@ -21,6 +21,8 @@ SEEN = [
     "incidents.policyversion",
     "incidents.severitylevel",
     "incidents.notifyrule",
+    "incidents.escalationrule",
+    "incidents.approvalrule",
     "incidents.matrixcell",
     "incidents.commobligation",
     "incidents.incidenttype",
@@ -34,6 +36,8 @@ CHANGED = [
     "incidents.policyversion",
     "incidents.severitylevel",
     "incidents.notifyrule",
+    "incidents.escalationrule",
+    "incidents.approvalrule",
     "incidents.matrixcell",
     "incidents.commobligation",
 ]

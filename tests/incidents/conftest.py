@@ -59,13 +59,17 @@ def declare(organisation, grace) -> Callable[..., Incident]:
 
 
 @pytest.fixture
-def update(lin) -> Callable[..., Incident]:
-    """Send an update as Lin; the state stays unless `status` is given."""
+def update(grace, lin) -> Callable[..., Incident]:
+    """Grace writes an update and Lin approves what customers read of it; the state stays unless `status` is given."""
 
     def make(incident: Incident, **given: Any) -> Incident:
         incident = Incident.objects.get(pk=incident.pk)
         facts = {"status": incident.status, "at": timezone.now()} | given
-        send, by, seen = facts.pop("send", True), facts.pop("by", lin), facts.pop("seen", None)
-        return workflow.update(incident, workflow.Update(**facts), by=by, send=send, seen=seen)
+        send, by, seen = facts.pop("send", True), facts.pop("by", grace), facts.pop("seen", None)
+        alone = send and ("unapproved" in facts or not facts.get("customer_text"))
+        incident = workflow.update(incident, workflow.Update(**facts), by=by, send=alone, seen=seen)
+        for draft in incident.messages.filter(status="draft", author=by) if send else []:
+            workflow.send_draft(draft, by=lin, content_hash=draft.content_hash)
+        return incident
 
     return make

@@ -197,8 +197,10 @@ def rows(version: PolicyVersion, **given) -> dict[str, object]:
         "grace_seconds": version.grace_seconds,
         "holding_max_consecutive": version.holding_max_consecutive,
         "gate_monitoring_minutes": version.gate_monitoring_minutes,
+        "remind_update_minutes": version.remind_update_minutes,
+        "remind_once_minutes": version.remind_once_minutes,
     }
-    for name in ("severities", "notify_rules", "cells", "obligations"):
+    for name in ("severities", "notify_rules", "escalation_rules", "approval_rules", "cells", "obligations"):
         children = list(getattr(version, name).order_by("pk"))
         sent |= {f"{name}-TOTAL_FORMS": len(children), f"{name}-INITIAL_FORMS": len(children)}
         for n, child in enumerate(children):

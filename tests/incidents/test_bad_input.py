@@ -237,6 +237,9 @@ def previewed(client, **given) -> dict[str, object]:
     return fields(page.content.decode())
 
 
+UNAPPROVED = {"without": "on", "unapproved": "Nobody else is awake"}
+
+
 def test_what_was_not_previewed_does_not_leave(signed_in, incident):
     before = counts()
     sent = change(signed_in, "update", customer_text="We look.")
@@ -260,11 +263,11 @@ def test_what_differs_from_the_preview_is_shown_before_it_leaves(signed_in, inci
     assert (answer.status_code, counts()) == (409, before)
     kept = fields(answer.content.decode())
     assert kept.items() >= typed.items()
-    assert signed_in.post(f"{INC}/update/send", kept).status_code == 302
+    assert signed_in.post(f"{INC}/update/send", kept | UNAPPROVED).status_code == 302
 
 
 def test_what_was_previewed_leaves(signed_in, incident):
-    answer = signed_in.post(f"{INC}/update/send", previewed(signed_in, customer_text="We look."))
+    answer = signed_in.post(f"{INC}/update/send", previewed(signed_in, customer_text="We look.") | UNAPPROVED)
     assert answer.status_code == 302
     assert Notice.objects.get().updates.get().body == "We look."
 
@@ -470,7 +473,8 @@ def test_two_commanders_clicking_at_once_overwrite_nothing(client, declare, grac
     assert "Severity changed from SEV1 Critical" in str(loser)
     assert Entry.objects.filter(deed="incident.severity_changed").count() == 1
 
-    change = workflow.Update(status="identified", at=timezone.now(), customer_text="Found.", internal_text="Pool.")
+    said = {"customer_text": "Found.", "internal_text": "Pool.", "unapproved": "Nobody else is awake"}
+    change = workflow.Update(status="identified", at=timezone.now(), **said)
     newest = incident.timeline.order_by("pk").last().pk
 
     def tell(by):
@@ -550,7 +554,7 @@ def test_no_line_break_in_a_title_or_a_name_becomes_a_header(
 
     known = {"grace@example.com", "lin@example.com", "api@r.example", "all@r.example", "dash@r.example"}
     assert {to for taken in smtp_relay.taken for to in taken.recipients} <= known | {"ops@bank.example"}
-    assert len(smtp_relay.taken) == 8
+    assert len(smtp_relay.taken) == 9
     for taken in smtp_relay.taken:
         mail = BytesParser(policy=policy.default).parsebytes(taken.data)
         assert set(mail.keys()) <= HEADERS
@@ -581,7 +585,8 @@ def test_script_in_every_text_field_is_shown_as_text_everywhere(signed_in, decla
     signed_in.post(f"{INC}/severity", change(signed_in, "severity", severity="2", reason=SCRIPT))
     facts = {"status": "resolved", "reason": SCRIPT, "customer_text": SCRIPT, "internal_text": SCRIPT}
     preview = signed_in.post(f"{INC}/update/preview", change(signed_in, "update", **facts)).content.decode()
-    assert signed_in.post(f"{INC}/update/send", fields(preview)).status_code == 302
+    sent = fields(preview) | {"without": "on", "unapproved": SCRIPT}
+    assert signed_in.post(f"{INC}/update/send", sent).status_code == 302
     duty = CommsDuty.objects.filter(outcome="open").first()
     signed_in.post(f"{INC}/duties/{duty.pk}/waive", {"reason": SCRIPT})
     line = TimelineEntry.objects.get(kind="note")

@@ -1,12 +1,14 @@
 """Every deed leaves a ledger entry in its own transaction; the record itself refuses to be changed."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import Error, connection, transaction
 from django.utils import timezone
 
 from incidents import workflow
 from incidents.comms import actions as comms
-from incidents.comms import duties
+from incidents.comms import duties, holding
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Role
 from irportal.ledger.models import Entry
@@ -18,8 +20,13 @@ def duty(incident, message_class):
     return incident.duties.open().get(message_class=message_class)
 
 
-def draft(incident, lin):
-    return comms.write(incident, audience="customers", text="We are looking.", by=lin)
+def draft(incident, writer):
+    return comms.write(incident, audience="customers", text="We are looking.", by=writer)
+
+
+def unseen(incident):
+    """As if declared by somebody who does not work on it."""
+    type(incident).objects.filter(pk=incident.pk).update(acknowledged_at=None)
 
 
 DEEDS = {
@@ -40,9 +47,16 @@ DEEDS = {
         i.timeline.get(marker="detected"), text="The pager rang.", at=timezone.now(), by=g
     ),
     "message.drafted": lambda i, o, g, n: draft(i, n),
-    "message.sent": lambda i, o, g, n: comms.send(m := draft(i, n), by=n, content_hash=m.content_hash),
+    "message.sent": lambda i, o, g, n: comms.send(m := draft(i, g), by=n, content_hash=m.content_hash),
+    "message.approved": lambda i, o, g, n: comms.send(m := draft(i, g), by=n, content_hash=m.content_hash),
+    "message.left_unapproved": lambda i, o, g, n: workflow.send_unapproved(
+        m := draft(i, n), by=n, content_hash=m.content_hash, reason="Nobody else is awake"
+    ),
+    "message.rewritten": lambda i, o, g, n: comms.rewrite(draft(i, n), text="We are looking hard.", by=n),
     "message.returned": lambda i, o, g, n: comms.send_back(draft(i, n), reason="Shorter", by=n),
-    "notice.published": lambda i, o, g, n: comms.send(m := draft(i, n), by=n, content_hash=m.content_hash),
+    "notice.published": lambda i, o, g, n: comms.send(m := draft(i, g), by=n, content_hash=m.content_hash),
+    "incident.acknowledged": lambda i, o, g, n: (unseen(i), lifecycle.acknowledge(i, by=n)),
+    "duty.escalated": lambda i, o, g, n: holding.run_due(timezone.now() + timedelta(hours=5)),
     "duty.kept": lambda i, o, g, n: duties.settle(duty(i, "regulator_decision"), text="No clock applies.", by=n),
     "duty.waived": lambda i, o, g, n: duties.waive(duty(i, "status_update"), reason="Told by phone", by=n),
     "postmortem.opened": lambda i, o, g, n: workflow.update(
@@ -69,10 +83,11 @@ def test_a_deed_taken_back_leaves_none(deed, declare, organisation, grace, lin):
     assert Entry.objects.count() == newest
 
 
-@pytest.mark.parametrize("table", ["incidents_timelineentry", "incidents_severitychange"])
+@pytest.mark.parametrize("table", ["incidents_timelineentry", "incidents_severitychange", "incidents_approval"])
 @pytest.mark.parametrize("attack", ["UPDATE {table} SET by_id = by_id", "DELETE FROM {table}"])
-def test_the_record_refuses_to_be_changed(attack, table, declare):
-    declare()
+def test_the_record_refuses_to_be_changed(attack, table, declare, grace, lin):
+    given = draft(declare(), grace)
+    comms.send(given, by=lin, content_hash=given.content_hash)
     statement = attack.format(table=table).replace("by_id", "author_id" if "timeline" in table else "by_id")
     with pytest.raises(Error, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)

@@ -23,6 +23,7 @@ MAY = {
     "declare-outlook": (RESPONDERS, NOBODY),
     "incident": (EVERYBODY, NOBODY),
     "declared": (EVERYBODY, NOBODY),
+    "acknowledge": (NOBODY, RESPONDERS),
     "severity": (COMMANDERS, COMMANDERS),
     "roles": (COMMANDERS, COMMANDERS),
     "impact": (RESPONDERS, RESPONDERS),
@@ -32,7 +33,10 @@ MAY = {
     "update-preview": (NOBODY, RESPONDERS),
     "update-send": (NOBODY, PUBLISHERS),
     "update-draft": (NOBODY, RESPONDERS),
-    "message-approve": (NOBODY, PUBLISHERS),
+    "message-approve": (NOBODY, EVERYBODY),  # the roles of the policy decide; whoever has none is refused
+    "message-rewrite": (RESPONDERS, RESPONDERS),
+    "message-without": (PUBLISHERS, PUBLISHERS),
+    "notice": (RESPONDERS, RESPONDERS),
     "message-send-back": (PUBLISHERS, PUBLISHERS),
     "duty-waive": (PUBLISHERS, PUBLISHERS),
     "duty-settle": (PUBLISHERS, PUBLISHERS),
@@ -58,7 +62,8 @@ def addresses(declare, update, lee) -> dict[str, str]:
         ref = over.ref if name.startswith("postmortem") else incident.ref
         pk = next((pk for subject, pk in subjects.items() if name.startswith(subject)), None)
         args = [] if name.startswith(("home", "declare-")) or name in ("declare", "due") else [ref]
-        found[name] = reverse(f"portal:{name}", args=[*args, pk] if pk else args)
+        args += [pk] if pk else ["incident_notice"] if name == "notice" else []
+        found[name] = reverse(f"portal:{name}", args=args)
     return found
 
 

@@ -57,6 +57,9 @@ def send_update(page: Page, portal: Portal, ref: str, status: str, at: str, text
         page.get_by_label("Reason").fill("No failed request since 14:58; pool at 11 of 50 connections.")
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_role("region", name="This would leave")).to_contain_text(text)
+    expect(page.get_by_role("region", name="This would leave")).to_contain_text("it needs the approval of Lin")
+    page.get_by_label("Nobody else can approve it now").check()
+    page.get_by_label("Why can it not wait?").fill("Lin is on a train; customers wait.")
     page.get_by_role("button", name=re.compile("^Send to 44 and the page")).click()
     page.wait_for_url(f"**/portal/incidents/{ref}")
 
@@ -146,6 +149,7 @@ def test_the_worked_example_from_sign_in_to_the_approved_pdf(portal: Portal, chr
     assert len(threads) == 1
     page.goto(f"{portal.base_url}/portal/incidents/{ref}")
     expect(page.get_by_role("main")).to_contain_text("44 of 44 accepted")
+    expect(page.get_by_role("main")).to_contain_text("Review of what left without approval")
 
     write_postmortem(page, portal, ref)
     data = approve_as_another(chromium, portal, ref)

@@ -28,7 +28,7 @@ GROUPS = {
 PEOPLE = [
     ("Grace", "grace", "admin", []),
     ("Lin", "lin", "publisher", [Role.COMMS_LEAD, Role.CUSTOMER_TRUST]),
-    ("Tomas", "tomas", "commander", [Role.TECHNICAL_LEAD]),
+    ("Tomas", "tomas", "commander", [Role.TECHNICAL_LEAD, Role.BACKUP_ON_CALL]),
     ("Ines", "ines", "responder", [Role.AI_LEAD]),
     ("Sol", "sol", "responder", [Role.SECURITY_LEAD]),
     ("Marek", "marek", "publisher", [Role.LEGAL_LEAD]),

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -148,7 +149,8 @@ def test_a_broken_promise_is_escalated_once(declare, update, freezer):
     for _ in range(6):
         turn(freezer, 30)
     overdue = incident.duties.open().get(message_class="status_update")
-    assert Announcement.objects.filter(dedupe_key=f"INC-1:overdue:{overdue.pk}").count() == 1
+    escalated = Entry.objects.filter(deed="duty.escalated", line__contains=f"customers status_update {overdue.seq}")
+    assert escalated.count() == 1
 
 
 def test_a_word_after_two_holding_messages_ends_the_third_tick_as_late(declare, update, freezer):
@@ -175,12 +177,14 @@ def test_the_resolved_message_ends_the_cadence(declare, update, freezer):
     freezer.shift(5 * MINUTE)
     update(incident, status="monitoring", customer_text="A fix is in.")
     freezer.shift(5 * MINUTE)
-    update(incident, status="resolved", customer_text="It is over.", reason="Stable; pool at 11 of 50.")
+    over = {"customer_text": "It is over.", "unapproved": "Nobody else is awake"}
+    update(incident, status="resolved", reason="Stable; pool at 11 of 50.", **over)
     assert outcomes(incident) == ["kept", "kept", "kept"]
     assert incident.duties.filter(phase="closing").get(message_class="status_update").outcome == "kept"
     assert set(incident.duties.open().values_list("message_class", flat=True)) == {
         "incident_notice",
         "regulator_decision",
+        "review",
     }
 
 
@@ -328,6 +332,7 @@ def test_a_preview_shows_the_exact_mail_and_keeps_nothing(declare, lin, freezer)
     incident = declare()
     before = (Announcement.objects.count(), Entry.objects.count(), incident.duties.count())
     change = workflow.Update(status="identified", at=timezone.now(), customer_text="The pool is exhausted.")
+    change = replace(change, unapproved="Nobody else is awake")
     shown = workflow.preview(incident, change, by=lin)
     assert (Announcement.objects.count(), Entry.objects.count(), incident.duties.count()) == before
     workflow.update(incident, change, by=lin, send=True)

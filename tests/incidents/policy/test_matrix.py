@@ -51,7 +51,7 @@ def wanted(rank: int, audience: str, facts: Facts) -> set[str]:
         (1, "internal"): {"internal_update 15m/15m/"},
         (2, "customers"): {UPDATE_2, NOTICE_2} | breach if touched else set(),
         (2, "regulators"): {FAST} if data or harm else {DAY},
-        (2, "public"): {"status_page 30m/60m/"} if touched else set(),
+        (2, "public"): {"status_page 30m/60m/"} if facts.down else set(),
         (2, "internal"): {"internal_update 60m/60m/"},
         (3, "regulators"): {DAY} if data or harm else set(),
         (3, "internal"): {SUMMARY},
@@ -59,7 +59,7 @@ def wanted(rank: int, audience: str, facts: Facts) -> set[str]:
     }.get((rank, audience), set())
 
 
-FACTS = [Facts(*flags) for flags in product((False, True), repeat=4)]
+FACTS = [Facts(*flags) for flags in product((False, True), repeat=5)]
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3, 4])
@@ -82,7 +82,7 @@ def test_holding_messages_are_for_status_updates_and_the_page_alone():
     held = {
         (rank, duty.message_class)
         for rank, audience in product((1, 2, 3, 4), AUDIENCES)
-        for duty in matrix.duties_for(RULES, rank, audience, Facts(True, True, True))
+        for duty in matrix.duties_for(RULES, rank, audience, Facts(True, True, True, down=True))
         if duty.holding
     }
     assert held == {(1, "status_update"), (1, "status_page"), (2, "status_update"), (2, "status_page")}
