@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import transaction
 
 from incidents.comms import actions as comms
-from incidents.comms import duties
+from incidents.comms import duties, escalations
 from incidents.comms.models import Message
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.actions import Declaration
@@ -36,6 +36,7 @@ class Update:
 def declare(facts: Declaration, *, by: User) -> Incident:
     incident = lifecycle.open_incident(facts, by=by)
     duties.start_duties(incident)
+    escalations.start(incident)
     comms.tell_roles(incident)
     return incident
 
@@ -57,6 +58,7 @@ def update(incident: Incident, change: Update, *, by: User, send: bool, seen: in
         raise Refused("Nothing changes: choose another state or write something.")
     if was == Incident.Status.RESOLVED and incident.is_open:
         duties.on_reopened(incident)
+        escalations.rederive(incident, reopened=True)
     elif incident.is_open and incident.is_contained != was_contained:
         duties.rederive(incident, was_rank=incident.severity)
     told = _tell(incident, change, by=by, send=send)
@@ -153,6 +155,7 @@ def change_severity(incident: Incident, *, rank: int, reason: str, by: User, see
     was = incident.severity
     incident = lifecycle.change_severity(incident, rank=rank, reason=reason, by=by, seen=seen)
     duties.rederive(incident, was_rank=was)
+    escalations.rederive(incident)
     if incident.severity < was:
         lifecycle.fill_roles(incident, by=by)
         comms.tell_roles(incident)

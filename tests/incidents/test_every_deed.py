@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from incidents import workflow
 from incidents.comms import actions as comms
-from incidents.comms import duties, holding
+from incidents.comms import duties, escalations, holding, reminders
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Role
 from irportal.ledger.models import Entry
@@ -56,6 +56,8 @@ DEEDS = {
     "message.returned": lambda i, o, g, n: comms.send_back(draft(i, n), reason="Shorter", by=n),
     "notice.published": lambda i, o, g, n: comms.send(m := draft(i, g), by=n, content_hash=m.content_hash),
     "incident.acknowledged": lambda i, o, g, n: (unseen(i), lifecycle.acknowledge(i, by=n)),
+    "incident.escalated": lambda i, o, g, n: (unseen(i), escalations.run_due(timezone.now() + timedelta(minutes=6))),
+    "duty.reminded": lambda i, o, g, n: reminders.run_due(timezone.now() + timedelta(minutes=11)),
     "duty.escalated": lambda i, o, g, n: holding.run_due(timezone.now() + timedelta(hours=5)),
     "duty.kept": lambda i, o, g, n: duties.settle(duty(i, "regulator_decision"), text="No clock applies.", by=n),
     "duty.waived": lambda i, o, g, n: duties.waive(duty(i, "status_update"), reason="Told by phone", by=n),
