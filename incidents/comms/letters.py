@@ -1,5 +1,6 @@
 """The words of every mail, made once per message: subject, plain part and HTML part, equal in content."""
 
+import re
 from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -175,6 +176,11 @@ def called_letter(incident: Incident, due: list[Escalation]) -> Letter:
     )
 
 
+def plain(text: str) -> str:
+    """A text for the plain part: the headings of a notice as the mails' other headings stand there."""
+    return re.sub(r"^### (.+)$", lambda heading: heading[1].upper(), text, flags=re.MULTILINE)
+
+
 def approval_letter(message: Message, seats: list[Seat], recipients: int) -> Letter:
     """Asks whoever has to approve a draft; it holds the whole text, so that it can be judged on a phone."""
     return _letter(
@@ -184,6 +190,7 @@ def approval_letter(message: Message, seats: list[Seat], recipients: int) -> Let
             "message": message,
             "seats": seats,
             "recipients": recipients,
+            "plain": plain(message.text),
             "body_html": prose.render(message.text),
         },
     )
@@ -197,6 +204,7 @@ def notice_letter(message: Message, *, signed_by: str) -> Letter:
             "incident": message.incident,
             "message": message,
             "signed_by": signed_by,
+            "plain": plain(message.text),
             "body_html": prose.render(message.text),
             "page_url": f"{settings.PUBLIC_BASE_URL}/i/{message.incident.ref}",
         },

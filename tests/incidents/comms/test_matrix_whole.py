@@ -1,6 +1,7 @@
 """The whole default matrix (requirements 1.9), row by row, as duties of a declared incident with their due times."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
@@ -156,6 +157,36 @@ def test_a_week_of_quiet_is_one_internal_update_a_day(declared, update, grace, f
         assert duty.due_at == datetime(2026, 3, day, 17, tzinfo=UTC)
         freezer.move_to(duty.due_at)
         update(incident, internal_text="Nothing new.")
+
+
+@pytest.mark.parametrize(
+    ("zone", "start"),
+    [
+        ("Europe/Paris", "2026-03-27 12:00"),
+        ("Europe/Paris", "2026-10-23 12:00"),
+        ("America/New_York", "2026-03-06 12:00"),
+        ("America/New_York", "2026-10-30 12:00"),
+        ("Australia/Lord_Howe", "2026-04-03 02:00"),
+        ("Australia/Lord_Howe", "2026-10-02 02:00"),
+        ("Asia/Kolkata", "2026-03-27 06:00"),
+    ],
+)
+def test_quiet_days_over_a_change_of_clocks_are_one_update_each_at_five(
+    declared, update, grace, freezer, settings, zone, start
+):
+    settings.ORGANISATION_TIME_ZONE = zone
+    freezer.move_to(datetime.strptime(start, "%Y-%m-%d %H:%M").replace(tzinfo=UTC))
+    incident = declared(2)
+    workflow.add_note(incident, text="Stopped.", at=timezone.now(), by=grace, marker="contained")
+    update(incident, internal_text="Contained.")
+    found = []
+    for _ in range(5):
+        duty = incident.duties.open().get(message_class=INSIDE)
+        found.append(duty.due_at.astimezone(ZoneInfo(zone)))
+        freezer.move_to(duty.due_at)
+        update(incident, internal_text="Nothing new.")
+    assert {f"{at:%H:%M}" for at in found} == {"17:00"}
+    assert [(at.date() - found[0].date()).days for at in found] == [0, 1, 2, 3, 4]
 
 
 def test_a_critical_one_stays_at_every_quarter_of_an_hour_though_contained(declared, update, grace, freezer):

@@ -121,7 +121,15 @@ def test_the_mail_is_signed_by_the_sponsor_and_says_when_and_where(declare, sign
     [mail] = [t.message for t in smtp_relay.taken if t.recipients == ["ops@bank.example"]]
     said = mail.get_body(("plain",)).get_content()
     assert mail["Subject"] == "[Incident notice] Agent API unavailable - " + timezone.now().strftime("%-d %B %Y")
-    for words in ("ongoing", "Requests failed.", "Edith, executive sponsor", "/i/INC-1", "support@example.com"):
+    assert "#" not in said
+    for words in (
+        "ongoing",
+        "WHAT HAPPENED",
+        "Requests failed.",
+        "Edith, executive sponsor",
+        "/i/INC-1",
+        "support@example.com",
+    ):
         assert words in said
     assert "List-Unsubscribe" not in mail
 
