@@ -589,7 +589,7 @@ def test_script_in_every_text_field_is_shown_as_text_everywhere(signed_in, decla
     assert signed_in.post(f"{INC}/update/send", sent).status_code == 302
     duty = CommsDuty.objects.filter(outcome="open").first()
     signed_in.post(f"{INC}/duties/{duty.pk}/waive", {"reason": SCRIPT})
-    line = TimelineEntry.objects.get(kind="note")
+    line = TimelineEntry.objects.get(kind="note", marker="")
     signed_in.post(f"{INC}/timeline/{line.pk}/correct", {"text": SCRIPT, "at": "14:25"})
     engine.run_once()
 
