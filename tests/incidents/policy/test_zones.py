@@ -46,15 +46,16 @@ def test_a_year_of_daily_updates_is_one_a_day_each_at_five(zone):
 
 
 @pytest.mark.parametrize(
-    ("sent", "due"),
+    ("zone", "sent", "due"),
     [
-        ("2026-03-02 11:29", "2026-03-02 11:30"),  # 16:59 there
-        ("2026-03-02 11:30", "2026-03-03 11:30"),
-        ("2026-03-02 20:00", "2026-03-03 11:30"),  # the next day there already
+        (KOLKATA, "2026-03-02 11:29", "2026-03-02 11:30"),  # 16:59 there
+        (KOLKATA, "2026-03-02 11:30", "2026-03-03 11:30"),
+        (KOLKATA, "2026-03-02 20:00", "2026-03-03 11:30"),  # the next day there already
+        ("America/Los_Angeles", "2026-03-03 00:30", "2026-03-03 01:00"),  # still the day before there
     ],
 )
-def test_the_day_is_the_one_of_the_organisation_not_that_of_utc(sent, due):
-    found = cadence.next_daily(local(sent, "UTC"), "17:00", ZoneInfo(KOLKATA))
+def test_the_day_is_the_one_of_the_organisation_not_that_of_utc(zone, sent, due):
+    found = cadence.next_daily(local(sent, "UTC"), "17:00", ZoneInfo(zone))
     assert found == local(due, "UTC")
 
 
