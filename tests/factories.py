@@ -1,6 +1,7 @@
 """Things to test with. Each function makes one with sensible facts; name only what the test is about."""
 
 import itertools
+import re
 from typing import Any
 
 from irportal.outbox import actions as outbox
@@ -51,3 +52,8 @@ def deliveries(*to: str, **given: Any) -> list[Delivery]:
 def mail_of(delivery: Delivery) -> bytes:
     """The bytes this delivery goes out with."""
     return wire.Form(delivery.announcement).fill(delivery)
+
+
+def link_of(address: str) -> str:
+    """The unsubscribe link in the mail that waits for this address."""
+    return re.search(rb"List-Unsubscribe: <(.+)>", mail_of(Delivery.objects.get(address=address)))[1].decode()

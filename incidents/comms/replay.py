@@ -160,7 +160,7 @@ def replay(past: PastIncident, policy: Policy) -> Replayed:
 
 def owed_outside(past: PastIncident, rules: matrix.Rules) -> list[matrix.Duty]:
     """What the matrix asks for that an update to customers or page can meet."""
-    facts = matrix.Facts(affected=past.affected, is_outage=True)
+    facts = matrix.Facts(affected=past.affected, down=past.affected, is_outage=True)
     owed = [duty for audience in matrix.AUDIENCES for duty in matrix.duties_for(rules, past.rank, audience, facts)]
     return [duty for duty in owed if duty.message_class in TOLD_OUTSIDE]
 

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from incidents import workflow
 from incidents.comms import actions, approvals, duties, queries
-from incidents.comms.audiences import customers_of, reach
+from incidents.comms.audiences import customers_of
 from incidents.comms.forms import (
     NoticeForm,
     ReviewForm,
@@ -28,6 +28,7 @@ from incidents.lifecycle.actions import check_seen
 from incidents.lifecycle.models import Incident
 from incidents.workflow import Update
 from irportal import prose
+from irportal.outbox.audiences import reach
 from irportal.outbox.models import Announcement
 from irportal.parts import StaffRequest, carried_out, render_part
 from irportal.refused import Refused

@@ -98,7 +98,8 @@ def _in_one_statement(steps: list[str], facts: dict[str, Any]) -> int:
     names = [f"step{number}" for number in range(len(steps))]
     steps = [step if "RETURNING" in step else f"{step} RETURNING 1" for step in steps]
     parts = ", ".join(f"{name} AS ({step})" for name, step in zip(names, steps, strict=True))
-    facts = {name: Int8(value) if isinstance(value, int) else value for name, value in facts.items()}  # one plan for all
+    # Numbers of one width: psycopg would choose by size, and prepare anew for each.
+    facts = {name: Int8(value) if isinstance(value, int) else value for name, value in facts.items()}
     connection.ensure_connection()
     if connection.connection.prepare_threshold is None:  # Django's way of saying never
         connection.connection.prepare_threshold = ONLY_ON_DEMAND

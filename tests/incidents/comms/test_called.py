@@ -10,7 +10,7 @@ from incidents.comms import escalations
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Role, RoleContact
 from irportal.ledger.models import Entry
-from irportal.outbox import engine
+from irportal.outbox import engine, fan_out
 from irportal.outbox.models import Announcement
 from irportal.refused import Refused
 from tests import people
@@ -40,7 +40,7 @@ def turn(freezer, minutes=0.0):
 
 def called() -> list[str]:
     """Who got a mail that calls them, in order."""
-    engine._fan_out_pending(timezone.now())
+    fan_out.fan_out_pending(timezone.now())
     rows = Announcement.objects.filter(topic="called").order_by("pk")
     return [row.address for letter in rows for row in letter.deliveries.order_by("address")]
 

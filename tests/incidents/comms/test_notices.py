@@ -11,11 +11,12 @@ from incidents.comms.forms import NoticeForm
 from incidents.comms.models import Customer, Message
 from incidents.lifecycle.models import Role, RoleContact
 from irportal.outbox import engine
-from irportal.outbox.models import Announcement, Delivery
+from irportal.outbox.models import Announcement
 from irportal.refused import Refused
 from statuspage.models import Notice
 from statuspage.subscriptions import leave
 from tests import people
+from tests.factories import link_of
 from tests.pages import fields
 
 pytestmark = pytest.mark.django_db
@@ -101,7 +102,7 @@ def test_who_left_the_updates_is_given_notice_all_the_same(declare, update, sign
     incident = declare()
     update(incident, customer_text="We look.")
     engine.run_once()
-    leave(Delivery.objects.get(address="ops@bank.example").unsubscribe_url.rpartition("/u/")[2])
+    leave(link_of("ops@bank.example").rpartition("/u/")[2])
     smtp_relay.taken.clear()
     give(incident, signers, lee)
     engine.run_once()

@@ -16,11 +16,11 @@ from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle.models import Incident
 from irportal.ledger.models import Entry
 from irportal.outbox import engine, fan_out
-from irportal.outbox.models import Announcement, Delivery
+from irportal.outbox.models import Announcement
 from irportal.refused import Refused
 from statuspage.models import Component, Notice
 from statuspage.subscriptions import leave
-from tests.factories import mail_of
+from tests.factories import link_of
 
 pytestmark = pytest.mark.django_db
 MINUTE = timedelta(minutes=1)
@@ -243,11 +243,6 @@ def test_a_downgrade_keeps_the_time_customers_were_told(declare, update, freezer
     told = due(incident)
     workflow.change_severity(incident, rank=2, reason="Partial", by=grace)
     assert due(incident) == told
-
-
-def link_of(address: str) -> str:
-    """The unsubscribe link in the mail that waits for this address."""
-    return re.search(rb"List-Unsubscribe: <(.+)>", mail_of(Delivery.objects.get(address=address)))[1].decode()
 
 
 def test_a_subscriber_who_leaves_gets_nothing_more(declare, update, freezer, smtp_relay):

@@ -114,7 +114,8 @@ def test_the_engine_itself_ends_every_promise_the_same_way(declare, update, free
         words = updates.count(minute)
         for word in range(words):
             over = minute > resolved or (minute == resolved and word == words - 1)
-            update(incident, customer_text=f"Word {word}.", reason="Over.", **({"status": "resolved"} if over else {}))
+            change = {"status": "resolved"} if over else {}
+            update(incident, customer_text=f"Word {word}.", reason="Over.", unapproved="Nobody is awake.", **change)
         holding.run_due(timezone.now())
         if minute == resolved and not words:
             update(incident, status="resolved", reason="Over.")
