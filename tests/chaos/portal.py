@@ -169,6 +169,7 @@ class Portal:
                 return False
             fields = {name: unescape(value) for name, value in INPUT.findall(page)}
             fields |= {"status": "investigating", "customer_text": text}
+            fields |= {"without": "on", "unapproved": "Nobody else is awake."}
             status, page, _ = self._ask("POST", f"{start}/{step}", urlencode(fields), f"; csrftoken={csrf}")
         return status == 302
 
