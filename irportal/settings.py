@@ -197,6 +197,10 @@ if PRODUCTION:
     if env.bool("BEHIND_PROXY", False):
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+DEAD_MAN_URL = env.str("DEAD_MAN_URL", "")
+if DEAD_MAN_URL and not DEAD_MAN_URL.startswith(("https://", "http://")):  # it may hold a token: it is not shown
+    raise ImproperlyConfigured("DEAD_MAN_URL begins with neither https:// nor http://.")
+
 # Mail. Everything leaves through the outbox; even allauth's mails become rows first.
 SMTP_URL = _required("SMTP_URL") or "smtp://127.0.0.1:1025"
 if not SMTP_URL.startswith(("smtp://", "smtp+starttls://")):  # the value holds a password: it is not shown

@@ -28,6 +28,7 @@ for name in (
     "PORT",
     "DEBUG",
     "METRICS_TOKEN",
+    "DEAD_MAN_URL",
     "LOG_FORMAT",
 ):
     os.environ.pop(name, None)

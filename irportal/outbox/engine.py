@@ -4,19 +4,24 @@ Parts above add their own duties with `on_turn`; each runs in isolation, so one 
 """
 
 import logging
+import os
+import socket
+import urllib.request
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import OperationalError, connection
 from django.utils import timezone
 
 from irportal.ledger import actions as ledger
 from irportal.ledger.models import Checkpoint, Entry
 from irportal.outbox import alarms, fan_out, sending
+from irportal.outbox.models import Pulse
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_EVERY = timedelta(seconds=60)
+CHECKPOINT_EVERY = CALL_EVERY = timedelta(seconds=60)
 
 _turns: list[Callable[[datetime], None]] = []
 
@@ -42,6 +47,25 @@ def run_once() -> None:
         except Exception:
             log.exception("%s failed; the turn goes on", function.__name__)
     sending.beat()
+    _call_out(timezone.now())
+
+
+def _call_out(now: datetime) -> None:
+    """Once a minute, and only while all is well, tell the monitor outside: it raises the alarm when nobody calls."""
+    if not settings.DEAD_MAN_URL or not Pulse.objects.health(now)["ok"] or not _is_our_turn(now):
+        return
+    try:
+        urllib.request.urlopen(settings.DEAD_MAN_URL, timeout=5).close()  # noqa: S310  (the operator's own address)
+    except OSError as error:
+        log.warning("the monitor outside could not be called: %s", type(error).__name__)
+
+
+def _is_our_turn(now: datetime) -> bool:
+    """Whether nobody has called within the last minute; true for one of any number of hands."""
+    facts = {"host": socket.gethostname()[:80], "pid": os.getpid(), "beat_at": now}
+    _, first = Pulse.objects.get_or_create(name="dead-man", defaults=facts)
+    late = Pulse.objects.filter(name="dead-man", beat_at__lte=now - CALL_EVERY)
+    return first or late.update(**facts) == 1
 
 
 def _send(now: datetime) -> None:

@@ -1,6 +1,8 @@
 """/healthz watches the engine from the outside: 200 while it does its work, 503 with the reason when it does not."""
 
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import pytest
 from django.utils import timezone
@@ -103,3 +105,57 @@ def test_the_pulse_is_kept_while_a_long_queue_drains(client, freezer, smtp_relay
     sending.send_due()
 
     assert Pulse.objects.get().beat_at > before
+
+
+@pytest.fixture
+def monitor(settings):
+    """A monitor outside that counts how often it is called."""
+    calls = []
+
+    class Monitor(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            calls.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Monitor)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    settings.DEAD_MAN_URL = f"http://127.0.0.1:{server.server_port}/ping/secret"
+    yield calls
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_the_monitor_outside_is_called_once_a_minute_however_many_turns_there_are(freezer, monitor):
+    for _ in range(4):
+        engine.run_once()
+        engine.run_once()
+        freezer.shift(30 * SECOND)
+
+    assert monitor == ["/ping/secret"] * 2
+
+
+def test_the_monitor_outside_is_not_called_while_a_message_waits_too_long(freezer, smtp_relay, monitor):
+    smtp_relay.stop()
+    announcement()
+    engine.run_once()
+    monitor.clear()
+    freezer.shift(3 * MINUTE)
+    engine.run_once()
+
+    assert monitor == []
+
+
+def test_a_monitor_that_does_not_answer_stops_nothing(freezer, smtp_relay, settings, caplog):
+    settings.DEAD_MAN_URL = "http://127.0.0.1:9/secret"
+    announcement()
+    engine.run_once()
+
+    assert len(smtp_relay.taken) == 1
+    assert "could not be called" in caplog.text
+    assert "secret" not in caplog.text
