@@ -191,12 +191,13 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Lease up to `limit` due deliveries to the caller for LEASE and return them, oldest promise first.
 
         A delivery whose worker died falls due again when its lease ends. Earlier word to the same reader goes
-        first; a lease further ahead than LEASE means the clock jumped back, and counts as ended. A suppressed
-        reader is never claimed.
+        first; a lease further ahead than twice LEASE means the clock jumped back, and counts as ended (once would not
+        do: who read the clock first may come to claim second). A suppressed reader is never claimed.
         """
         skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
-        at, until = (connection.ops.adapt_datetimefield_value(value) for value in (now, now + LEASE))
-        rows = self.raw(CLAIM.format(skip=skip), [channel, at, at, until, limit, until])
+        instants = (now, now + 2 * LEASE, now + LEASE)
+        at, beyond, until = (connection.ops.adapt_datetimefield_value(instant) for instant in instants)
+        rows = self.raw(CLAIM.format(skip=skip), [channel, at, at, beyond, limit, until])
         return sorted(rows, key=lambda row: (row.priority, row.due_at, row.pk))
 
     def step(

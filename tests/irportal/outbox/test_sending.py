@@ -290,3 +290,12 @@ def test_who_leaves_after_the_envelope_left_gets_nothing_all_the_same(smtp_relay
         sending.send_claimed(sending.Claim(deque(claimed[1:]), float("inf")), line)
 
     assert smtp_relay.addresses == ["ann@reader.example", "cid@reader.example"]
+
+
+def test_who_read_the_clock_first_and_claims_second_takes_nothing_from_the_first(freezer):
+    deliveries()
+    early = timezone.now()
+    freezer.shift(SECOND)
+    claim()
+
+    assert Delivery.objects.claim(early) == []

@@ -1,0 +1,200 @@
+"""Proof that the tests can fail (reliability, 7.6): break one thing at a time, and a named test must turn red.
+
+    python -m tests.mutants.run [WORDS]
+
+Works on a copy in a temporary folder. A mutant whose text is no longer in the code ends the run: it proves nothing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", ".tools", "var", "__pycache__", "staticfiles", ".*_cache", ".hypothesis"
+)
+
+
+class Mutant(NamedTuple):
+    """`was` in `file` becomes `now`; `test` (what pytest takes) must fail then, on `database`."""
+
+    name: str
+    file: str
+    was: str
+    now: str
+    test: str
+    database: str = "sqlite"
+
+
+SENDING, MODELS, FAN_OUT = (f"irportal/outbox/{name}.py" for name in ("sending", "models", "fan_out"))
+SMTP, WIRE = "irportal/outbox/channels/smtp.py", "irportal/outbox/wire.py"
+HOLDING, DUTIES = "incidents/comms/holding.py", "incidents/comms/duties.py"
+TESTS = "tests/irportal/outbox"
+MUTANTS = [
+    Mutant(
+        "a message is marked as sent before it is sent",
+        SENDING,
+        '            crash_point("after_begin")\n',
+        "            _mark(delivery, '', held)\n            crash_point(\"after_begin\")\n",
+        f"{TESTS}/test_failing.py::test_a_4xx_is_tried_again_after_1_5_10_20_then_about_every_30_minutes",
+    ),
+    Mutant(
+        "earlier word to the same reader does not go first",
+        MODELS,
+        "WHERE e.lane = q.lane AND e.state = 'pending' AND e.id < q.id",
+        "WHERE e.lane = q.lane AND e.state = 'pending' AND e.id < 0",
+        f"{TESTS}/test_sending.py::test_earlier_word_to_the_same_reader_goes_first",
+    ),
+    Mutant(
+        "every try has a Message-ID of its own",
+        WIRE,
+        "{delivery.key[:16]}",
+        "{__import__('uuid').uuid4().hex[:16]}",
+        f"{TESTS}/test_failing.py::test_a_retry_sends_the_same_bytes",
+    ),
+    Mutant(
+        "SQLite begins transactions as readers",
+        "irportal/settings.py",
+        '"transaction_mode": "IMMEDIATE"',
+        '"transaction_mode": "DEFERRED"',
+        "tests/irportal/test_writers.py",
+    ),
+    Mutant(
+        "the web process rings the broker",
+        "irportal/outbox/actions.py",
+        "    now = timezone.now()\n    announcement, new =",
+        "    tasks.tick.delay()\n    now = timezone.now()\n    announcement, new =",
+        "tests/test_architecture.py::test_every_wall_of_the_design_stands",
+    ),
+    Mutant(
+        "a sender that wakes late overwrites a newer result",
+        SENDING,
+        "attempts=delivery.attempts).first()\n    if row is None:\n        return\n    row.lease_until",
+        "attempts__gt=0).first() or Delivery.objects.get(pk=delivery.pk)\n    row.lease_until",
+        f"{TESTS}/test_sending.py::test_a_worker_that_wakes_after_its_lease_cannot_overwrite_a_newer_result",
+    ),
+    Mutant(
+        "a sender that wakes late begins all the same",
+        MODELS,
+        "WHERE d.id = %(next)s AND d.attempts = %(next_n)s AND d.state = 'pending'",
+        "WHERE d.id = %(next)s AND %(next_n)s = %(next_n)s AND d.state = 'pending'",
+        f"{TESTS}/test_sending.py::test_a_worker_that_wakes_after_its_lease_does_not_send",
+    ),
+    Mutant(
+        "a clock that jumped back leaves leases standing",
+        MODELS,
+        "OR q.lease_until < %s OR q.lease_until > %s)",
+        "OR q.lease_until < %s OR q.lease_until < %s)",
+        f"{TESTS}/test_sending.py::test_a_lease_from_a_clock_that_jumped_back_counts_as_ended",
+    ),
+    Mutant(
+        "a relay that is gone counts against the message",
+        SENDING,
+        "if outcome.blame != Attempt.Outcome.TRANSPORT:",
+        "if True:",
+        f"{TESTS}/test_failing.py::test_an_answer_about_the_relay_is_not_held_against_the_message",
+    ),
+    Mutant(
+        "poison is begun for ever",
+        SENDING,
+        "POISON_STARTS = 3",
+        "POISON_STARTS = 3_000",
+        f"{TESTS}/test_storms.py::test_poison_is_put_aside_after_three_starts_and_everybody_else_is_served",
+    ),
+    Mutant(
+        "an uncertain message is sent again at once",
+        SENDING,
+        "UNCERTAIN_WAIT = timedelta(minutes=10)",
+        "UNCERTAIN_WAIT = timedelta()",
+        f"{TESTS}/test_failing.py::"
+        "test_when_nobody_knows_whether_it_was_taken_it_waits_ten_minutes_and_sends_the_same_bytes",
+    ),
+    Mutant(
+        "who left is claimed all the same",
+        MODELS,
+        "AND NOT EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target = d.reader)",
+        "AND d.id > 0",
+        f"{TESTS}/test_sending.py::test_who_leaves_between_claim_and_send_gets_nothing",
+    ),
+    Mutant(
+        "old word gives way to word that does not repeat it",
+        FAN_OUT,
+        ', announcement__retells=OuterRef("announcement")',
+        "",
+        f"{TESTS}/test_sending.py::test_nothing_else_gives_way",
+    ),
+    Mutant(
+        "a try can be written again",
+        "irportal/outbox/migrations/0002_append_only.py",
+        "OLD.finished_at IS NOT NULL OR NEW.finished_at IS NULL",
+        "NEW.finished_at IS NULL",
+        f"{TESTS}/test_sending.py::test_a_try_that_ended_is_never_written_again",
+    ),
+    Mutant(
+        "the ledger takes INSERT OR REPLACE",
+        "irportal/ledger/migrations/0002_append_only.py",
+        "WHEN NEW.{key} <= COALESCE(",
+        "WHEN NEW.{key} < -5 + 0 * COALESCE(",
+        "tests/irportal/ledger",
+    ),
+    Mutant(
+        "one holding message more than the policy allows",
+        HOLDING,
+        "_holdings_before(duty) < limit",
+        "_holdings_before(duty) <= limit",
+        "tests/incidents/comms/test_promises.py",
+    ),
+    Mutant(
+        "a first message has grace, too",
+        "incidents/comms/cadence.py",
+        "grace if repeated else timedelta()",
+        "grace",
+        "tests/incidents/comms/test_cadence.py",
+    ),
+]
+
+
+def red(mutant: Mutant, copy: Path) -> bool:
+    """Whether the named test fails on the mutant. Raises SystemExit when there is no such text or no such test."""
+    file = copy / mutant.file
+    text = file.read_text()
+    if mutant.was not in text:
+        raise SystemExit(f"{mutant.name}: {mutant.file} no longer says {mutant.was!r}")
+    file.write_text(text.replace(mutant.was, mutant.now))
+    try:
+        return pytest_ends(mutant, copy) == 1
+    finally:
+        file.write_text(text)
+
+
+def pytest_ends(mutant: Mutant, copy: Path) -> int:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", mutant.test]
+    env = os.environ | {"TEST_DATABASE": mutant.database}
+    done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=600)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{mutant.name}: {mutant.test} could not be run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode
+
+
+def main(words: list[str]) -> int:
+    chosen = [mutant for mutant in MUTANTS if all(word in mutant.name for word in words)]
+    survived = 0
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        copy = Path(folder) / "portal"
+        shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+        for mutant in chosen:
+            found = red(mutant, copy)
+            survived += not found
+            print(
+                f"{'red     ' if found else 'SURVIVED'} {mutant.name}  ({mutant.test.rpartition('::')[2]})", flush=True
+            )
+    print(f"{len(chosen) - survived} of {len(chosen)} turned a test red")
+    return bool(survived)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
