@@ -125,7 +125,7 @@ MUTANTS = [
         FAN_OUT,
         ', announcement__retells=OuterRef("announcement")',
         "",
-        f"{TESTS}/test_sending.py::test_nothing_else_gives_way",
+        f"{TESTS}/test_sending.py::test_word_that_only_another_reader_gets_retold_does_not_give_way",
     ),
     Mutant(
         "a try can be written again",
@@ -139,7 +139,7 @@ MUTANTS = [
         "irportal/ledger/migrations/0002_append_only.py",
         "WHEN NEW.{key} <= COALESCE(",
         "WHEN NEW.{key} < -5 + 0 * COALESCE(",
-        "tests/irportal/ledger",
+        "tests/irportal/ledger/test_append_only.py",
     ),
     Mutant(
         "one holding message more than the policy allows",

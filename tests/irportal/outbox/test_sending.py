@@ -299,3 +299,14 @@ def test_who_read_the_clock_first_and_claims_second_takes_nothing_from_the_first
     claim()
 
     assert Delivery.objects.claim(early) == []
+
+
+def test_word_that_only_another_reader_gets_retold_does_not_give_way(freezer):
+    old = announcement("ann@reader.example", dedupe_key="old")
+    announcement("bob@reader.example", retells=["old"])
+    announcement("ann@reader.example")
+    fan_out.fan_out_pending(timezone.now())
+    freezer.shift(timedelta(minutes=16))
+    fan_out.supersede(timezone.now())
+
+    assert old.deliveries.get().state == "pending"
