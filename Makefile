@@ -8,7 +8,7 @@ THROWAWAY = PORTAL_MODE=production PUBLIC_BASE_URL=https://status.example.com AL
 TAGS = $(addprefix --tag ,security urls templates admin caches files mail staticfiles)
 SPREAD = --numprocesses auto --dist loadfile --ignore tests/journeys
 
-.PHONY: run test check format chaos mutants bench-mail
+.PHONY: run test check format chaos machine mutants bench-mail
 
 run: ## set everything up and run the portal with demo data: http://127.0.0.1:8000 (PORT=8001 for another)
 	@.ci/setup run
@@ -33,6 +33,11 @@ chaos: ## send mail while everything breaks, on both databases, and read the who
 	@.ci/setup dev
 	for database in sqlite postgres; do $(PYTHON) -m tests.chaos.run --database $$database \
 		$(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),200) || exit 1; done
+
+machine: ## incident, readers, engine, relay and clock in any order: 200 histories of 30 steps (EXAMPLES=2000 STEPS=60)
+	@.ci/setup dev
+	for database in sqlite postgres; do EXAMPLES=$(or $(EXAMPLES),200) STEPS=$(or $(STEPS),30) \
+		TEST_DATABASE=$$database $(PYTHON) -m pytest tests/incidents/test_machine.py || exit 1; done
 
 mutants: ## break the code in one place at a time and demand that a named test turns red
 	@.ci/setup dev
