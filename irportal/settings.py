@@ -219,6 +219,8 @@ MAIL_LEASE_SECONDS = env.int("MAIL_LEASE_SECONDS", 90)  # tests of dying senders
 if not 3 <= MAIL_LEASE_SECONDS <= 3600:
     raise ImproperlyConfigured(f"MAIL_LEASE_SECONDS is {MAIL_LEASE_SECONDS}; it can be 3 to 3600.")
 BOUNCE_ADDRESS = env.str("BOUNCE_ADDRESS", f"bounce@{MAIL_DOMAIN}")
+if not BOUNCE_ADDRESS.isascii() or BOUNCE_ADDRESS.count("@") != 1:
+    raise ImproperlyConfigured(f"BOUNCE_ADDRESS is {BOUNCE_ADDRESS!r}; give one address such as bounce@example.com.")
 DEFAULT_FROM_EMAIL = MAIL_FROM
 MAILERS = {"default": {"BACKEND": "irportal.outbox.mailer.OutboxBackend"}}
 

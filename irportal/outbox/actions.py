@@ -1,20 +1,23 @@
-"""Announce something, and stop telling somebody. Both only write rows."""
+"""Announce something, stop telling somebody, and take that back. All only write rows."""
 
 import hashlib
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from unicodedata import category
 
 from django.db import transaction
-from django.db.models import Count, Exists, F, OuterRef
+from django.db.models import Count, Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from irportal.ledger import actions as ledger
-from irportal.outbox.models import Announcement, Delivery, DeliveryQuerySet, Suppression
+from irportal.outbox import audiences, bounces
+from irportal.outbox.models import Announcement, Bounce, Delivery, DeliveryQuerySet, Suppression
+from irportal.refused import Refused
 
 UPDATE_LIFE = timedelta(hours=24)
+SOFT_WITHIN, SOFT_DAYS = timedelta(days=30), 5  # an address that bounced softly on so many days is stopped
 NO_SIGNS = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's controls, half characters, line and paragraph separators
 
 
@@ -94,6 +97,62 @@ def suppress(target: str, *, reason: str, bounced: bool = False) -> None:
 
 
 @transaction.atomic
+def bounced(report: bounces.Report, *, at: datetime) -> bool:
+    """Write down once what came back at `at`, and stop an address that is gone; False when it was known or is not ours.
+
+    An unknown mailbox is stopped at once, any other failure on the fifth day within 30. A complaint is the reader's
+    own wish: it ends the subscription and stops the address for good. Staff, who cannot leave, are never stopped.
+    """
+    ledger.turn()
+    keys = (f"{report.key:0<64}", f"{report.key:f<64}")
+    delivery = Delivery.objects.filter(key__range=keys).first()
+    if delivery is None:
+        return False
+    facts = {"delivery": delivery, "kind": report.kind, "code": report.code[:20], "day": at.date()}
+    _, new = Bounce.objects.get_or_create(source=report.source, defaults=facts)
+    if not new or not delivery.leave:
+        return new
+    if report.kind == Bounce.Kind.COMPLAINT:
+        audiences.left(delivery.reader)
+        for target in (delivery.reader, delivery.address):
+            suppress(target, reason=f"complained: {report.code}")
+    elif report.kind == Bounce.Kind.HARD:
+        suppress(delivery.address, reason=f"bounced: {report.code}", bounced=True)
+    elif _soft_days(delivery.address, at) >= SOFT_DAYS:
+        suppress(delivery.address, reason=f"bounced on {SOFT_DAYS} days, last with {report.code}", bounced=True)
+    return True
+
+
+def _soft_days(address: str, at: datetime) -> int:
+    rows = Bounce.objects.filter(kind=Bounce.Kind.SOFT, forgiven=False, delivery__address=address)
+    return rows.filter(day__gt=(at - SOFT_WITHIN).date()).values("day").distinct().count()
+
+
+@transaction.atomic
+def lift(suppression: Suppression, *, reason: str, by: ledger.Person) -> None:
+    """Write to an address again that bounced; what it bounced before counts no longer. Refuses a reader's own wish.
+
+    The record names the reader by key, never by address.
+    """
+    ledger.turn()
+    row = Suppression.objects.select_for_update().filter(pk=suppression.pk).first()
+    if row is None:
+        raise Refused("Somebody else has lifted this already.")
+    if not row.bounced:
+        raise Refused("This reader asked for no more mail. Only the reader can take that back.")
+    last = Delivery.objects.filter(address=row.target).exclude(leave="").order_by("-pk").first()
+    subject = last.reader if last else f"suppression:{row.pk}"
+    ledger.append("suppression.lifted", subject=subject, by=by, reason=one_line(reason))
+    _forgive(Suppression.objects.filter(pk=row.pk))
+
+
+def _forgive(stopped: QuerySet[Suppression]) -> None:
+    """Lift these; their addresses begin anew."""
+    Bounce.objects.filter(delivery__address__in=stopped.values("target")).update(forgiven=True)
+    stopped.delete()
+
+
+@transaction.atomic
 def send_again(given_up: DeliveryQuerySet, *, by: ledger.Person) -> int:
     """Have these dead deliveries leave after all; return how many.
 
@@ -106,7 +165,7 @@ def send_again(given_up: DeliveryQuerySet, *, by: ledger.Person) -> int:
     rows = given_up.filter(~Exists(left), state=Delivery.State.DEAD)
     for row in rows.order_by().values("announcement__thread").annotate(count=Count("pk")):
         ledger.append("delivery.sent_again", subject=row["announcement__thread"], by=by, count=row["count"])
-    Suppression.objects.filter(bounced=True, target__in=rows.order_by().values("address")).delete()
+    _forgive(Suppression.objects.filter(bounced=True, target__in=rows.order_by().values("address")))
     return rows.order_by().update(
         state=Delivery.State.PENDING,
         due_at=now,

@@ -31,6 +31,7 @@ Resolver = Callable[[dict[str, Any]], Iterable[Readers]]
 LeaveUrl = Callable[[str], str]
 STOPPED = Suppression.objects.values("target")
 _audiences: dict[str, tuple[Resolver, LeaveUrl]] = {}
+_leaving: list[Callable[[str], object]] = []
 
 
 def register(name: str, resolver: Resolver, leave_url: LeaveUrl = str) -> None:
@@ -72,6 +73,18 @@ def reach(name: str, facts: dict[str, Any]) -> int:
 def leave_url(name: str) -> LeaveUrl:
     """How audience `name` makes the address of its leave page; one that is unknown by now has none."""
     return _audiences[name][1] if name in _audiences else str
+
+
+def on_leave(function: Callable[[str], object]) -> None:
+    """Have `function(reader key)` called, in the same transaction, when a complaint ends a subscription."""
+    if function not in _leaving:
+        _leaving.append(function)
+
+
+def left(reader: str) -> None:
+    """Tell the parts above that this reader wants no more."""
+    for function in _leaving:
+        function(reader)
 
 
 def in_ascii(address: str) -> str:

@@ -1,8 +1,8 @@
 """Everything that must go out. Rows carry the promises; workers come and go.
 
 An Announcement says what happened and to which audience; a Delivery is one message to one address; an Attempt
-is the proof of one try. A Suppression stops a reader in the claim. Channel is the circuit breaker, Pulse the
-heartbeat.
+is the proof of one try; a Bounce is what came back for it. A Suppression stops a reader in the claim. Channel is the
+circuit breaker, Pulse the heartbeat.
 
 The statements every message passes through are written out here, once for both databases.
 """
@@ -21,6 +21,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
+
+from irportal.outbox import bounces
 
 LEASE = timedelta(seconds=settings.MAIL_LEASE_SECONDS)
 PULSE_LIMIT = timedelta(seconds=30)
@@ -339,6 +341,28 @@ class Suppression(models.Model):
 
     def __str__(self) -> str:
         return f"{self.target}: {self.reason}"
+
+
+class Bounce(models.Model):
+    """What came back for one message, once; soft ones are counted by the day until staff lift the suppression."""
+
+    class Kind(models.TextChoices):
+        HARD = bounces.HARD
+        SOFT = bounces.SOFT
+        COMPLAINT = bounces.COMPLAINT
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.PROTECT, related_name="bounces")
+    kind = models.CharField(max_length=9, choices=Kind)
+    code = models.CharField(max_length=20, blank=True)
+    day = models.DateField()
+    source = models.CharField(max_length=64, unique=True, help_text="Names the report, so that it counts once")
+    forgiven = models.BooleanField(default=False, help_text="Staff have lifted the suppression since")
+
+    class Meta:
+        indexes = [models.Index("day", condition=Q(kind="soft", forgiven=False), name="bounce_that_counts")]
+
+    def __str__(self) -> str:
+        return f"{self.delivery_id} {self.kind} {self.code}"
 
 
 class Channel(models.Model):

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
+from irportal.outbox import bounces
 from irportal.outbox.channels import Outcome
 from irportal.outbox.models import Attempt, Delivery
 from irportal.outbox.wire import Form, wire_address
@@ -110,7 +111,7 @@ class Line:
 
     def _envelope(self, delivery: Delivery) -> bytes:
         to = wire_address(delivery.address)
-        return f"MAIL FROM:<{settings.BOUNCE_ADDRESS}>\r\nRCPT TO:<{to}>\r\nDATA\r\n".encode("ascii")
+        return f"MAIL FROM:<{bounces.verp(delivery.key)}>\r\nRCPT TO:<{to}>\r\nDATA\r\n".encode("ascii")
 
     def _name(self, delivery: Delivery) -> None:
         """Bring the relay to the point where it takes the message. Raises Outcome where it refuses."""
@@ -158,7 +159,7 @@ class Line:
         else:
             with suppress(OSError):  # a broken line is met, and blamed, by the next message
                 self.relay.rset()
-        if refused == 0:  # the same sender for every message: this is never about one of them
+        if refused == 0:  # the sender is ours: this is never about one reader
             raise Outcome(Attempt.Outcome.TRANSPORT, code, _text(answer))
         raise self._blame(code, answer, address_said=refused == 1)
 

@@ -106,6 +106,21 @@ class Migration(migrations.Migration):
                 ('delivery', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='tries', to='outbox.delivery')),
             ],
         ),
+        migrations.CreateModel(
+            name='Bounce',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(choices=[('hard', 'Hard'), ('soft', 'Soft'), ('complaint', 'Complaint')], max_length=9)),
+                ('code', models.CharField(blank=True, max_length=20)),
+                ('day', models.DateField()),
+                ('source', models.CharField(help_text='Names the report, so that it counts once', max_length=64, unique=True)),
+                ('forgiven', models.BooleanField(default=False, help_text='Staff have lifted the suppression since')),
+                ('delivery', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='bounces', to='outbox.delivery')),
+            ],
+            options={
+                'indexes': [models.Index(models.F('day'), condition=models.Q(('forgiven', False), ('kind', 'soft')), name='bounce_that_counts')],
+            },
+        ),
         migrations.AddIndex(
             model_name='announcement',
             index=models.Index(models.F('id'), condition=models.Q(('fanned_out_at', None)), name='announcement_to_fan_out'),

@@ -1,0 +1,60 @@
+"""Read the mailbox of BOUNCE_ADDRESS: who cannot be reached, who complained. Run it every few minutes."""
+
+import logging
+import mailbox
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from irportal.outbox import actions, bounces
+
+log = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Read bounces and complaints from a Maildir (what was read is marked as seen) or an mbox (left as it is)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("path", type=Path, help="a Maildir or an mbox file")
+
+    def handle(self, *args: Any, path: Path, **options: Any) -> None:
+        if not path.is_file() and not (path / "new").is_dir():
+            raise CommandError(f"{path} is neither an mbox file nor a Maildir.")
+        counts: Counter[str] = Counter()
+        for name, message in _maildir(path) if path.is_dir() else _mbox(path):
+            counts[self.take(name, message)] += 1
+        names = ("hard", "soft", "complaint", "known", "other", "broken")
+        self.stdout.write(", ".join(f"{counts[name]} {name}" for name in names))
+
+    def take(self, name: str, message: bytes) -> str:
+        """What this message was: a kind of bounce, known already, other mail, or one that cannot be read."""
+        try:
+            report = bounces.read(message)
+        except Exception:
+            log.exception("the message %s could not be read", name)
+            return "broken"
+        if report is None:
+            return "other"
+        return report.kind if actions.bounced(report, at=timezone.now()) else "known"
+
+
+def _maildir(path: Path) -> Iterator[tuple[str, bytes]]:
+    """What nobody has seen yet; seen once the caller comes back for the next, so that a crash loses nothing."""
+    seen = (file for file in (path / "cur").glob("*:2,*") if "S" not in file.name.rpartition(":2,")[2])
+    for file in sorted([*(path / "new").iterdir(), *seen]):
+        yield file.name, file.read_bytes()
+        base, _, flags = file.name.partition(":2,")
+        (path / "cur").mkdir(exist_ok=True)
+        file.rename(path / "cur" / f"{base}:2,{''.join(sorted({*flags, 'S'}))}")
+
+
+def _mbox(path: Path) -> Iterator[tuple[str, bytes]]:
+    with closing(mailbox.mbox(path, create=False)) as box:
+        for key in box.iterkeys():
+            yield str(key), box.get_bytes(key)
