@@ -331,6 +331,13 @@ class Attempt(models.Model):
         return f"{self.delivery_id}/{self.n} {self.outcome or 'unfinished'}"
 
 
+class SuppressionQuerySet(models.QuerySet["Suppression"]):
+    def named(self, words: str = "") -> "SuppressionQuerySet":
+        """Newest first; with `words` only those whose address, reader key or reason contains them."""
+        found = self.filter(Q(target__icontains=words) | Q(reason__icontains=words)) if words else self
+        return found.order_by("-pk")
+
+
 class Suppression(models.Model):
     """A reader key or an address that gets nothing more, with the reason."""
 
@@ -338,6 +345,8 @@ class Suppression(models.Model):
     reason = models.CharField(max_length=100)
     bounced = models.BooleanField(default=False, help_text="Its mail server said so, not the reader: staff may lift it")
     made_at = models.DateTimeField()
+
+    objects = SuppressionQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.target}: {self.reason}"

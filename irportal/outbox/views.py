@@ -1,4 +1,4 @@
-"""Undelivered: what was given up, why, and the way to send it after all. And what monitors read."""
+"""Undelivered: what was given up, why, and the way to send it after all. Who is suppressed. And what monitors read."""
 
 from urllib.parse import urlencode
 
@@ -7,7 +7,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required, permission_required
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from irportal.outbox import actions, queries
-from irportal.outbox.models import Delivery, DeliveryQuerySet
+from irportal.outbox.models import Delivery, DeliveryQuerySet, Suppression
 from irportal.parts import StaffRequest
 from irportal.refused import Refused
 
@@ -53,8 +53,33 @@ def _sent(request: StaffRequest, given_up: DeliveryQuerySet) -> HttpResponse:
     if not count:
         raise Refused("Nothing was sent: these messages left already, or their readers asked for no more.")
     messages.success(request, f"{count} message{'s leave' if count > 1 else ' leaves'} again now.")
+    return _back(request, "outbox:undelivered")
+
+
+@require_GET
+@may_resend
+def suppressed(request: StaffRequest) -> HttpResponse:
+    words = _words(request.GET.get("q", ""))
+    page = Paginator(Suppression.objects.named(words), PAGE_ROWS).get_page(request.GET.get("page"))
+    return render(request, "outbox/suppressed.html", {"page": page, "words": words})
+
+
+@require_POST
+@may_resend
+def lift(request: StaffRequest, pk: int) -> HttpResponse:
+    reason = actions.one_line(request.POST.get("reason", ""))[:200]
+    if not reason:
+        raise Refused("Say why mail to this address should arrive now.")
+    row = get_object_or_404(Suppression, pk=pk)
+    actions.lift(row, reason=reason, by=request.user)
+    messages.success(request, f"{row.target} gets mail again.")
+    return _back(request, "outbox:suppressed")
+
+
+def _back(request: StaffRequest, name: str) -> HttpResponse:
+    """To the list, as the person had filtered it."""
     words = _words(request.POST.get("q", ""))
-    return redirect(f"{reverse('outbox:undelivered')}{'?' + urlencode({'q': words}) if words else ''}")
+    return redirect(f"{reverse(name)}{'?' + urlencode({'q': words}) if words else ''}")
 
 
 @login_not_required
