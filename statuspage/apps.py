@@ -4,3 +4,13 @@ from django.apps import AppConfig
 class StatuspageConfig(AppConfig):
     name = "statuspage"
     verbose_name = "Status page"
+
+    def ready(self) -> None:
+        """Give the engine its duty, and the outbox who asks and whom a complaint ends."""
+        from irportal.outbox import audiences as outbox
+        from irportal.outbox import engine
+        from statuspage import audiences, requests, subscriptions
+
+        outbox.register("asker", audiences.asker, audiences.no_leave_url)
+        outbox.on_leave(subscriptions.complained)
+        engine.on_turn(requests.run_due)

@@ -8,6 +8,7 @@ from django.db.models import Case, CharField, Exists, F, OuterRef, QuerySet, Str
 from django.db.models.functions import Cast, Concat
 from django.urls import reverse
 
+from irportal.outbox.audiences import Reader
 from statuspage.models import Choice, Subscriber
 from statuspage.subscriptions import token
 
@@ -37,6 +38,19 @@ def subscribers(component_ids: list[int] | None) -> QuerySet[Any, Any]:
         )
     )
     return rows.order_by("pk").values("key", "address", "leave", "why")
+
+
+def asker(facts: dict[str, Any]) -> list[Reader]:
+    """Who asked for a mail on the public page.
+
+    There is nothing to leave yet; `leave` is set because an address that bounces must be stopped as a reader's.
+    """
+    why = "You get this one mail because this address was typed in on our status page."
+    return [Reader(key=f"asker:{facts['code']}", address=facts["email"], leave="asker", why=why)]
+
+
+def no_leave_url(name: str) -> str:
+    return ""
 
 
 def leave_url(name: str) -> str:

@@ -6,6 +6,7 @@ Only text somebody chose to publish lives here. `publish.py` is its only writer.
 import secrets
 import string
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.core.validators import EmailValidator
 from django.db import models
@@ -252,6 +253,10 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
         """Those who confirmed and have not left."""
         return self.filter(confirmed_at__isnull=False, left_at=None)
 
+    def at(self, email: str) -> "SubscriberQuerySet":
+        """Those with this address, however it is capitalised."""
+        return self.alias(folded=Lower("email")).filter(folded=email.lower())
+
     def concerned(self, component_ids: Iterable[int] | None) -> "SubscriberQuerySet":
         """Who chose one of these components, or the whole page. None means everybody."""
         if component_ids is None:
@@ -305,3 +310,52 @@ class Choice(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subscriber_id}: {self.component_id}"
+
+
+class SubscriptionRequestQuerySet(models.QuerySet["SubscriptionRequest"]):
+    def waiting(self) -> "SubscriptionRequestQuerySet":
+        """Those the engine has not looked at, oldest first."""
+        return self.filter(answered_at=None).order_by("pk")
+
+    def mailed_since(self, at: datetime) -> "SubscriptionRequestQuerySet":
+        return self.filter(mailed=True, answered_at__gt=at)
+
+
+class SubscriptionRequest(models.Model):
+    """What a visitor asked for, naming nothing but an address. Forgotten after a week."""
+
+    class Wish(models.TextChoices):
+        SUBSCRIBE = "subscribe"
+        MANAGE = "manage"
+
+    code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
+    wish = models.CharField(max_length=9, choices=Wish)
+    email = models.CharField(max_length=254, validators=[EmailValidator()])
+    mailbox = models.CharField(max_length=64, help_text="SHA-256 of the address as limits see it")
+    components = models.JSONField(default=list, help_text="Codes of the chosen components; none is the whole page")
+    visitor = models.CharField(max_length=64, help_text="Keyed hash of the visitor's network address")
+    made_at = models.DateTimeField()
+    answered_at = models.DateTimeField(null=True)
+    mailed = models.BooleanField(default=False)
+    used_at = models.DateTimeField(null=True, help_text="When its link was confirmed")
+
+    objects = SubscriptionRequestQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index("id", condition=Q(answered_at=None), name="request_waiting"),
+            models.Index("visitor", "made_at", name="request_of_visitor"),
+            models.Index("mailbox", "answered_at", condition=Q(mailed=True), name="request_to_mailbox"),
+            models.Index("answered_at", condition=Q(mailed=True), name="request_mailed"),
+            models.Index("made_at", name="request_made"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(email__contains=",") & ~Q(email__contains="\n") & ~Q(email__contains="\r"),
+                name="request_one_address",
+                violation_error_message="Give exactly one e-mail address.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.wish} {self.made_at:%Y-%m-%d %H:%M}"

@@ -1,4 +1,7 @@
-"""What a reader can do: leave with one click."""
+"""What a reader can do: choose components, leave with one click."""
+
+from collections.abc import Iterable
+from datetime import timedelta
 
 from django.core import signing
 from django.db import transaction
@@ -7,9 +10,10 @@ from django.utils import timezone
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
 from irportal.outbox.models import Suppression
-from statuspage.models import Subscriber
+from statuspage.models import Component, Subscriber
 
-SALT = "statuspage.subscriber"
+SALT, MANAGE_SALT = "statuspage.subscriber", "statuspage.manage"
+MANAGE_LIFE = timedelta(hours=48)
 
 
 def token_for(subscriber: Subscriber) -> str:
@@ -37,12 +41,50 @@ def leave(token: str) -> bool:
     except signing.BadSignature:
         return False
     ledger.turn()
-    key = name if ":" in name else _end_subscription(name)
+    return _left(name if ":" in name else _end_subscription(name))
+
+
+@transaction.atomic
+def complained(key: str) -> None:
+    """A complaint about a mail is a way of leaving, for whoever has something to leave."""
+    ledger.turn()
+    kind, _, number = key.partition(":")
+    if kind == "subscriber" and number.isdecimal():
+        code = Subscriber.objects.filter(pk=int(number)).values_list("code", flat=True).first()
+        key = _end_subscription(code or "")
+    if kind != "asker":
+        _left(key)
+
+
+def _left(key: str) -> bool:
+    """Tell this reader nothing more and record it; False when that was so, or there is nobody."""
     if not key or Suppression.objects.filter(target=key).exists():
         return False
     outbox.suppress(key, reason="unsubscribed")
     ledger.append(f"{key.partition(':')[0]}.left", subject=key, by=None)
     return True
+
+
+def manage_token(subscriber: Subscriber) -> str:
+    """What names this subscriber, for 48 hours, to the page where they choose components."""
+    return signing.TimestampSigner(salt=MANAGE_SALT).sign(subscriber.code)
+
+
+def managed(token: str) -> Subscriber | None:
+    """The subscriber this token names; None when it is unknown or too old, or the subscription has ended."""
+    try:
+        code = signing.TimestampSigner(salt=MANAGE_SALT).unsign(token, max_age=MANAGE_LIFE)
+    except signing.BadSignature:
+        return None
+    return Subscriber.objects.active().filter(code=code).first()
+
+
+@transaction.atomic
+def choose(subscriber: Subscriber, components: Iterable[Component]) -> None:
+    """Hear about these components only; about the whole page when there is none."""
+    ledger.turn()
+    subscriber.components.set(components)
+    ledger.append("subscriber.changed", subject=f"subscriber:{subscriber.pk}", by=None)
 
 
 def _end_subscription(code: str) -> str:

@@ -20,6 +20,10 @@ urlpatterns = [
     path("history", views.history, name="history"),
     path("history/<int:year>-<month:month>", views.history, name="history"),
     path("u/<str:token>", views.leave, name="leave"),
+    path("subscribe", views.subscribe, name="subscribe"),
+    path("confirm/<str:token>", views.confirm, name="confirm"),
+    path("manage", views.ask_to_manage, name="ask-to-manage"),
+    path("manage/<str:token>", views.manage, name="manage"),
 ]
 urlpatterns += [
     path(f"api/v2/{name}.json", views.document, {"write": write}, name=f"{name.replace('/', '-')}-json")

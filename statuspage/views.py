@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Callable
 from datetime import date, datetime
+from typing import Any
 
+from allauth.account.adapter import get_adapter
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -13,8 +15,9 @@ from django.utils.http import http_date, quote_etag
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
-from statuspage import snapshot, subscriptions
-from statuspage.models import Notice
+from statuspage import requests, snapshot, subscriptions
+from statuspage.forms import AddressForm, ChooseForm, SubscribeForm
+from statuspage.models import Component, Notice
 
 HTML, JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
 # Caches in between may keep a document for 15 s; a browser asks each time, so that nobody reloads into old news.
@@ -72,7 +75,72 @@ def leave(request: HttpRequest, token: str) -> HttpResponse:
     done = request.method == "POST"
     if done:
         subscriptions.leave(token)
-    response = render(request, "statuspage/leave.html", {"done": done})
+    return _private(request, "leave", {"done": done})
+
+
+@login_not_required
+@csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
+def subscribe(request: HttpRequest) -> HttpResponse:
+    return _ask(request, "subscribe", SubscribeForm(request.POST if request.method == "POST" else None))
+
+
+@login_not_required
+@csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
+def ask_to_manage(request: HttpRequest) -> HttpResponse:
+    return _ask(request, "manage", AddressForm(request.POST if request.method == "POST" else None))
+
+
+def _ask(request: HttpRequest, wish: str, form: AddressForm) -> HttpResponse:
+    """The form, or one answer whatever the address: the page says nothing it would have to look up."""
+    if not form.is_valid():
+        return _private(request, "ask", {"form": form, "wish": wish}, status=400 if form.is_bound else 200)
+    requests.ask(
+        wish,
+        form.cleaned_data["email"],
+        components=form.cleaned_data.get("components", ()),
+        visitor=requests.visitor_of(get_adapter(request).get_client_ip(request)),
+        at=timezone.now(),
+    )
+    return _private(request, "asked", {"wish": wish})
+
+
+@login_not_required
+@csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
+def confirm(request: HttpRequest, token: str) -> HttpResponse:
+    """A page with a button: programs that follow links in mails confirm nothing."""
+    if request.method != "POST":
+        asked = requests.to_confirm(token, at=timezone.now())
+        if asked is None:
+            return _private(request, "expired", {}, status=404)
+        return _private(request, "confirm", {"names": Component.objects.filter(code__in=asked.components)})
+    subscriber = requests.confirm(token)
+    if subscriber is None:
+        return _private(request, "expired", {}, status=404)
+    return _private(request, "confirm", {"done": True, "manage_token": subscriptions.manage_token(subscriber)})
+
+
+@login_not_required
+@csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
+def manage(request: HttpRequest, token: str) -> HttpResponse:
+    subscriber = subscriptions.managed(token)
+    if subscriber is None:
+        return _private(request, "expired", {}, status=404)
+    chosen = {"components": list(subscriber.components.all())}
+    form = ChooseForm(request.POST if request.method == "POST" else None, initial=chosen)
+    saved = form.is_valid()
+    if saved:
+        subscriptions.choose(subscriber, form.cleaned_data["components"])
+    context = {"form": form, "saved": saved, "leave_token": subscriptions.token_for(subscriber)}
+    return _private(request, "manage", context, status=400 if form.errors else 200)
+
+
+def _private(request: HttpRequest, name: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+    """A page that nobody keeps, and whose address no other site learns."""
+    response = render(request, f"statuspage/{name}.html", context, status=status)
     response["Referrer-Policy"] = "no-referrer"
     response["Cache-Control"] = "no-store"
     return response

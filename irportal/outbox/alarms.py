@@ -13,7 +13,8 @@ from irportal.outbox.models import Announcement, Channel, Delivery
 
 log = logging.getLogger(__name__)
 
-TOPIC = "alarm"  # announcements of this topic never raise an alarm themselves
+TOPIC = "alarm"
+SILENT = {TOPIC, "subscription"}  # never raise an alarm themselves: the second are sent to what any visitor typed
 OUTAGE = timedelta(minutes=2)
 QUIET = timedelta(minutes=15)  # what dies within this of an alarm about the same thread waits for the next one
 
@@ -50,7 +51,9 @@ def _outages(now: datetime) -> None:
 
 
 def _dead(now: datetime) -> None:
-    given_up = Delivery.objects.filter(state=Delivery.State.DEAD, alarmed_at=None).exclude(announcement__topic=TOPIC)
+    given_up = Delivery.objects.filter(state=Delivery.State.DEAD, alarmed_at=None).exclude(
+        announcement__topic__in=SILENT
+    )
     for thread in given_up.order_by().values_list("announcement__thread", flat=True).distinct():
         _dead_in(thread, now)
 
@@ -61,7 +64,7 @@ def _dead_in(thread: str, now: datetime) -> None:
     last = Announcement.objects.filter(thread=thread).select_for_update().order_by("pk").first()
     recent = Announcement.objects.filter(topic=TOPIC, thread=thread, made_at__gt=now - QUIET)
     rows = Delivery.objects.filter(state=Delivery.State.DEAD, alarmed_at=None, announcement__thread=thread)
-    example = rows.exclude(announcement__topic=TOPIC).order_by("pk").first()
+    example = rows.exclude(announcement__topic__in=SILENT).order_by("pk").first()
     if last is None or example is None or recent.exists():
         return
     count = rows.update(alarmed_at=now)

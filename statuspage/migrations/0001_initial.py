@@ -128,6 +128,26 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('body', ''), _negated=True), name='update_says_something', violation_error_message='An update needs a text.')],
             },
         ),
+        migrations.CreateModel(
+            name='SubscriptionRequest',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('code', models.CharField(default=statuspage.models.new_code, editable=False, max_length=12, unique=True)),
+                ('wish', models.CharField(choices=[('subscribe', 'Subscribe'), ('manage', 'Manage')], max_length=9)),
+                ('email', models.CharField(max_length=254, validators=[django.core.validators.EmailValidator()])),
+                ('mailbox', models.CharField(help_text='SHA-256 of the address as limits see it', max_length=64)),
+                ('components', models.JSONField(default=list, help_text='Codes of the chosen components; none is the whole page')),
+                ('visitor', models.CharField(help_text="Keyed hash of the visitor's network address", max_length=64)),
+                ('made_at', models.DateTimeField()),
+                ('answered_at', models.DateTimeField(null=True)),
+                ('mailed', models.BooleanField(default=False)),
+                ('used_at', models.DateTimeField(help_text='When its link was confirmed', null=True)),
+            ],
+            options={
+                'indexes': [models.Index(models.F('id'), condition=models.Q(('answered_at', None)), name='request_waiting'), models.Index(models.F('visitor'), models.F('made_at'), name='request_of_visitor'), models.Index(models.F('mailbox'), models.F('answered_at'), condition=models.Q(('mailed', True)), name='request_to_mailbox'), models.Index(models.F('answered_at'), condition=models.Q(('mailed', True)), name='request_mailed'), models.Index(models.F('made_at'), name='request_made')],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('email__contains', ','), _negated=True), models.Q(('email__contains', '\n'), _negated=True), models.Q(('email__contains', '\r'), _negated=True)), name='request_one_address', violation_error_message='Give exactly one e-mail address.')],
+            },
+        ),
         migrations.AddConstraint(
             model_name='subscriber',
             constraint=models.UniqueConstraint(django.db.models.functions.text.Lower('email'), condition=models.Q(('left_at', None)), name='subscriber_once', violation_error_message='This address is subscribed already.'),
