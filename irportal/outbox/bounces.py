@@ -18,7 +18,7 @@ from django.utils.crypto import constant_time_compare
 HARD, SOFT, COMPLAINT = "hard", "soft", "complaint"
 CODE = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 GLOBAL = re.compile(rb"message/global-delivery-status", re.I)  # RFC 6533; the parser knows only the older name
-OURS = {"5.1.7", "5.1.8"}  # the sender's address is wrong: that says nothing about the reader's
+OURS = {"5.1.7", "5.1.8"}  # what is wrong is the sender's address, ours: that says nothing about the reader's
 CAME_TO = ("To", "Delivered-To", "X-Original-To", "Envelope-To", "Return-Path", "Original-Mail-From")
 AUTO_REPLY = ("X-Autoreply", "X-Autorespond", "X-Autoresponder")
 
@@ -69,6 +69,11 @@ def read(message: bytes) -> Report | None:
     return Report(key, *found, hashlib.sha256(key.encode() + b"|" + named).hexdigest())
 
 
+def is_nobody(said: str) -> bool:
+    """Whether an answer that begins with this code says that nobody is at the reader's address."""
+    return said.startswith("5.1.") and said[:5] not in OURS
+
+
 def _status(parts: dict[str, Message]) -> tuple[str, str] | None:
     """Kind and code of a delivery that failed for good; None for one that is delayed, relayed or delivered."""
     for fields in _blocks(parts.get("message/delivery-status")):
@@ -78,7 +83,7 @@ def _status(parts: dict[str, Message]) -> tuple[str, str] | None:
         if status is None or (status[0].endswith(".0.0") and said):  # what the far end said is better than "other"
             status = said
         code = status[0] if status else ""
-        return (HARD if code.startswith("5.1.") and code not in OURS else SOFT), code
+        return (HARD if is_nobody(code) else SOFT), code
     return None
 
 

@@ -37,6 +37,7 @@ def test_production_starts_with_what_it_needs_and_logs_as_json():
         (PRODUCTION | {"DEBUG": "1"}, "never shows its insides"),
         (PRODUCTION | {"SMTP_URL": "smtp://relay.example.com"}, "production needs smtp+starttls://"),
         ({"SMTP_URL": "relay.example.com"}, "neither smtp:// nor smtp+starttls://"),
+        ({"BOUNCE_ADDRESS": "bounces"}, "give one address such as"),
         ({"METRICS_TOKEN": "short"}, "shorter than 16 characters"),
         ({"ORGANISATION_TIME_ZONE": "Mars/Olympus"}, "give a name such as Europe/Berlin"),
         ({"ORGANISATION_TIME_ZONE": "+02:00"}, "give a name such as Europe/Berlin"),

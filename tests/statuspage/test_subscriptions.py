@@ -108,6 +108,19 @@ def test_one_click_ends_the_subscription_and_a_second_one_changes_nothing(client
     assert addresses(None) == []
 
 
+def test_scanners_that_fetch_links_end_nothing_and_one_post_ends_it_in_the_next_claim(client):
+    reader = subscriber("ann@reader.example")
+    outbox_audiences.register("test-subscribers", lambda facts: [subscribers(None)])
+    fan_out.fan_out(outbox.announcement(audience="test-subscribers").pk)
+    address = f"/u/{token_for(reader)}"
+    for ask in (*[client.get] * 100, client.head, client.options):
+        ask(address)
+    assert (Delivery.objects.waiting().count(), Entry.objects.count()) == (1, 0)
+
+    client.post(address, {"List-Unsubscribe": "One-Click"})
+    assert Delivery.objects.claim(timezone.now() + timedelta(seconds=1)) == []
+
+
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_a_stranger_cannot_tell_a_known_link_from_another(client, method):
     known = token_for(subscriber("ann@reader.example"))

@@ -173,7 +173,7 @@ class Line:
             self._broken(Attempt.Outcome.TRANSPORT, said)
             return Outcome(Attempt.Outcome.TRANSPORT, code, said)
         blame = Attempt.Outcome.PERM if code >= 500 else Attempt.Outcome.TEMP
-        return Outcome(blame, code, said, unknown_reader=address_said and code >= 500 and said.startswith("5.1."))
+        return Outcome(blame, code, said, unknown_reader=address_said and code >= 500 and bounces.is_nobody(said))
 
 
 def _text(answer: bytes) -> str:

@@ -140,6 +140,14 @@ def test_what_is_no_report_is_none(junk):
 # What follows
 
 
+@pytest.mark.parametrize("answer", ["550 5.1.8 sender domain not found", "550 5.1.7 bad sender"])
+def test_a_relay_that_dislikes_our_own_address_stops_no_reader(smtp_relay, answer):
+    smtp_relay.at_rcpt[ANN] = [answer]
+    announcement(ANN)
+    engine.run_once()
+    assert stopped() == set()
+
+
 def test_the_same_report_counts_once():
     delivery = deliveries(ANN)[0]
     report = bounces.read(come_back(returned.report("5.2.2"), delivery))
