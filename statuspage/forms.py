@@ -32,8 +32,16 @@ class AddressForm(forms.Form):
             raise ValidationError("Mail cannot be sent to this address.") from error
 
 
+class ComponentsField(forms.ModelMultipleChoiceField):
+    def clean(self, value: Any) -> Any:
+        """Codes are letters and digits; anything else, a NUL above all, is not put to the database."""
+        if not all(str(code).isalnum() for code in value or ()):
+            raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice")
+        return super().clean(value)
+
+
 class ChooseForm(forms.Form):
-    components = forms.ModelMultipleChoiceField(
+    components = ComponentsField(
         Component.objects.select_related("group"),
         to_field_name="code",
         required=False,

@@ -5,6 +5,8 @@ import re
 import statistics
 import time
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import SMTP
 
 import pytest
 from django.core import signing
@@ -119,6 +121,22 @@ def test_the_mail_holds_nothing_the_visitor_chose_but_the_address(client):
         assert word not in text
     assert raw.count(ANN) == 1
     assert "List-Unsubscribe" not in raw
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_both_parts_of_the_mail_lead_only_to_our_own_pages(client, settings, is_known):
+    settings.PUBLIC_BASE_URL = "https://status.example"
+    if is_known:
+        subscriber(ANN)
+    ask(client)
+    turn()
+    mail = message_from_bytes(mail_of(Delivery.objects.get()), policy=SMTP)
+    page = mail.get_body(("html",)).get_content()
+    links = re.findall(r'href="([^"]+)"', page)
+
+    assert links[0] in mail.get_body(("plain",)).get_content()
+    assert all(link.startswith(("https://status.example/", "mailto:")) for link in links)
+    assert not re.search("<img|<script|{", re.sub("<style>.*?</style>", "", page, flags=re.DOTALL))
 
 
 def test_a_link_works_once(client):
@@ -369,8 +387,9 @@ def test_an_address_is_kept_as_it_is_written_to(client):
     assert SubscriptionRequest.objects.get().email == "Ann.Lee@xn--bcher-kva.example"
 
 
-def test_a_component_that_is_not_there_is_said_so(client):
-    answer = ask(client, components=["nothing"])
+@pytest.mark.parametrize("typed", ["nothing", "a\x00b", "", "1" * 5000])
+def test_a_component_that_is_not_there_is_said_so(client, typed):
+    answer = ask(client, components=[typed])
     assert (answer.status_code, b"no longer there" in answer.content) == (400, True)
 
 

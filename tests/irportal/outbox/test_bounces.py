@@ -253,6 +253,14 @@ def test_a_broken_message_stops_no_other(tmp_path, capsys, monkeypatch, caplog):
     assert caplog.text.count("could not be read") == 2
 
 
+def test_a_file_that_cannot_be_opened_stops_no_other(tmp_path, capsys, caplog):
+    box = maildir(tmp_path, come_back(returned.NOTIFICATIONS["Postfix"], deliveries(ANN)[0]))
+    (box / "new" / "0").mkdir()
+    call_command("ingest_bounces", str(box))
+    assert capsys.readouterr().out.startswith("1 hard")
+    assert "could not be opened" in caplog.text
+
+
 def test_a_path_that_is_no_mailbox_is_said_so(tmp_path):
     with pytest.raises(CommandError, match="neither an mbox file nor a Maildir"):
         call_command("ingest_bounces", str(tmp_path))

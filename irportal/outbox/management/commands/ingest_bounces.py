@@ -5,7 +5,7 @@ import mailbox
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,16 @@ def _maildir(path: Path) -> Iterator[tuple[str, bytes]]:
     """What nobody has seen yet; seen once the caller comes back for the next, so that a crash loses nothing."""
     seen = (file for file in (path / "cur").glob("*:2,*") if "S" not in file.name.rpartition(":2,")[2])
     for file in sorted([*(path / "new").iterdir(), *seen]):
-        yield file.name, file.read_bytes()
+        try:
+            message = file.read_bytes()
+        except OSError:  # taken by somebody else meanwhile, or not ours to read
+            log.exception("the file %s could not be opened", file.name)
+            continue
+        yield file.name, message
         base, _, flags = file.name.partition(":2,")
         (path / "cur").mkdir(exist_ok=True)
-        file.rename(path / "cur" / f"{base}:2,{''.join(sorted({*flags, 'S'}))}")
+        with suppress(FileNotFoundError):
+            file.rename(path / "cur" / f"{base}:2,{''.join(sorted({*flags, 'S'}))}")
 
 
 def _mbox(path: Path) -> Iterator[tuple[str, bytes]]:
