@@ -94,7 +94,7 @@ class Portal:
         }
         self.log = (folder / "output.txt").open("ab")
         self.hands = {name: self._start(name) for name in self.commands}
-        until(lambda: self.get("/healthz")[0], seconds=60, what="an answer from the web process")
+        self.wait_for_web()
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -139,6 +139,9 @@ class Portal:
                 os.killpg(hand.pid, signal.SIGKILL)
             hand.wait()
         self.log.close()
+
+    def wait_for_web(self) -> None:
+        until(lambda: self.get("/healthz")[0], seconds=90, what="an answer from the web process")
 
     def get(self, path: str) -> tuple[int, str, str]:
         return self._ask("GET", path)

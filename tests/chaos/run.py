@@ -83,6 +83,7 @@ def trouble(
         written, struck = number / updates, sum(nemesis.injected.values()) / max(faults, 1)
         if number < updates and (written <= struck or struck >= 1):
             number += 1
+            portal.wait_for_web()
             if portal.say(f"Update number {number}."):
                 acknowledged.append(number)
         else:
