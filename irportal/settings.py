@@ -4,6 +4,7 @@ PORTAL_MODE=embedded (default) needs nothing: SQLite, a file broker and a genera
 PORTAL_MODE=production refuses to start without its own key, hosts, database and broker.
 """
 
+import ipaddress
 import secrets
 import sqlite3
 import warnings
@@ -223,6 +224,18 @@ if not BOUNCE_ADDRESS.isascii() or BOUNCE_ADDRESS.count("@") != 1:
     raise ImproperlyConfigured(f"BOUNCE_ADDRESS is {BOUNCE_ADDRESS!r}; give one address such as bounce@example.com.")
 DEFAULT_FROM_EMAIL = MAIL_FROM
 MAILERS = {"default": {"BACKEND": "irportal.outbox.mailer.OutboxBackend"}}
+
+# Webhooks go to public addresses; an operator may name networks and ports of their own besides.
+WEBHOOK_ALLOW_CIDRS = env.list("WEBHOOK_ALLOW_CIDRS", default=[])
+for _name in WEBHOOK_ALLOW_CIDRS:
+    try:
+        ipaddress.ip_network(_name)
+    except ValueError:
+        raise ImproperlyConfigured(f"WEBHOOK_ALLOW_CIDRS has {_name!r}; give networks such as 10.1.0.0/16.") from None
+_ports = env.list("WEBHOOK_PORTS", default=["443"])
+if not all(port.isdecimal() and 0 < int(port) < 65536 for port in _ports):
+    raise ImproperlyConfigured(f"WEBHOOK_PORTS is {','.join(_ports)!r}; give ports such as 443,8443.")
+WEBHOOK_PORTS = [int(port) for port in _ports]
 
 # Celery: interval ticks only, nothing remembered (reliability 1.7)
 CELERY_BROKER_URL = _required("REDIS_URL") or "filesystem://localhost"

@@ -25,6 +25,8 @@ for name in (
     "SMTP_URL",
     "MAIL_CONNECTIONS",
     "MAIL_LEASE_SECONDS",
+    "WEBHOOK_ALLOW_CIDRS",
+    "WEBHOOK_PORTS",
     "PORT",
     "DEBUG",
     "METRICS_TOKEN",
@@ -63,7 +65,7 @@ from django.utils import timezone  # noqa: E402
 from irportal.outbox import sending  # noqa: E402
 from tests import database  # noqa: E402
 
-pytest_plugins = ["tests.people", "tests.relay"]
+pytest_plugins = ["tests.people", "tests.relay", "tests.receiver"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
