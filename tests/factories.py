@@ -4,9 +4,11 @@ import itertools
 import re
 from typing import Any
 
+from django.utils import timezone
+
 from irportal.outbox import actions as outbox
 from irportal.outbox import audiences, fan_out, wire
-from irportal.outbox.models import Announcement, Delivery
+from irportal.outbox.models import Announcement, Delivery, Endpoint
 
 _numbers = itertools.count(1)
 
@@ -47,6 +49,11 @@ def deliveries(*to: str, **given: Any) -> list[Delivery]:
     made = announcement(*to, **given)
     fan_out.fan_out(made.pk)
     return list(made.deliveries.order_by("pk"))
+
+
+def endpoint(url: str, **given: Any) -> Endpoint:
+    """A webhook that has answered its challenge."""
+    return Endpoint.objects.create(url=url, **({"verified_at": timezone.now()} | given))
 
 
 def mail_of(delivery: Delivery) -> bytes:

@@ -31,6 +31,8 @@ def announce(
     subject: str,
     text: str,
     html: str,
+    payload: str = "",
+    chat: str = "",
     priority: int = 5,
     life: timedelta = UPDATE_LIFE,
     retells: Iterable[str] = (),
@@ -39,6 +41,8 @@ def announce(
 
     A known `dedupe_key` is not announced twice. `retells` are the keys of earlier announcements whose text this one
     repeats: a reader who still waits for such a one gets this one alone.
+
+    `payload` (webhooks) and `chat` (chat rooms) are JSON, sent as they are on every try.
 
     Line breaks in the subject become spaces: nothing a person typed reaches a mail header as a second line.
     """
@@ -53,6 +57,8 @@ def announce(
             "subject": one_line(subject)[:300],
             "text": text,
             "html": html,
+            "payload": payload,
+            "chat": chat,
             "priority": priority,
             "made_at": now,
             "expires_at": now + life,

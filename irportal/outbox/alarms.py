@@ -1,4 +1,4 @@
-"""What staff must know of the mail itself: a relay that is gone, messages that were given up.
+"""What staff must know of the mail itself: a relay that is gone, an endpoint switched off, messages given up.
 
 Parts above say with `on_alarm` how people are told; the log and /metrics say it always.
 """
@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from irportal.outbox.models import Announcement, Channel, Delivery
+from irportal.outbox import endpoints
+from irportal.outbox.models import Announcement, Channel, Delivery, Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ def on_alarm(function: Alarm) -> Alarm:
 def sound(now: datetime) -> None:
     """Say once what is wrong; many hands may ask at once."""
     _outages(now)
+    endpoints.give_up(now)
+    _switched_off(now)
     _dead(now)
 
 
@@ -47,6 +50,19 @@ def _outages(now: datetime) -> None:
             f"outage-{since:%Y%m%d-%H%M}",
             f"The mail relay has not worked since {since:%H:%M} UTC ({channel.last_error}). Every message is kept and "
             "leaves when it is back. Customers see the status page meanwhile.",
+        )
+
+
+@transaction.atomic
+def _switched_off(now: datetime) -> None:
+    for endpoint in Endpoint.objects.select_for_update().exclude(disabled_reason="").filter(alarmed_at=None):
+        endpoint.alarmed_at = now
+        endpoint.save(update_fields=["alarmed_at"])
+        _raise(
+            f"endpoint:{endpoint.pk}:{now.isoformat()}",
+            f"endpoint-{endpoint.pk}",
+            f"The {endpoint.kind} at {endpoint.host} is switched off: {endpoint.disabled_reason}. It is told nothing "
+            "until it is mended and answers a challenge again, under Settings, Endpoints.",
         )
 
 

@@ -10,11 +10,12 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from irportal.outbox import actions, audiences
-from irportal.outbox.models import Announcement, Delivery, Suppression
+from irportal.outbox.models import Announcement, Delivery, Endpoint, Suppression
 
 log = logging.getLogger(__name__)
 
 STALE = timedelta(minutes=15)
+WEBHOOK_LIFE = timedelta(days=5)  # longer than its tries take
 
 
 def fan_out_pending(now: datetime) -> None:
@@ -42,7 +43,9 @@ def fan_out(pk: int) -> int:
     names = {name for reader in readers for name in (reader.key, reader.address)}
     left = set(Suppression.objects.filter(target__in=names).values_list("target", flat=True))
     Delivery.objects.bulk_create(
-        [_delivery(found, reader, left) for reader in readers], batch_size=500, ignore_conflicts=True
+        [*(_delivery(found, reader, left) for reader in readers), *_to_endpoints(found)],
+        batch_size=500,
+        ignore_conflicts=True,
     )
     found.fanned_out_at = timezone.now()
     found.save(update_fields=["fanned_out_at"])
@@ -66,6 +69,27 @@ def _delivery(announcement: Announcement, reader: audiences.Reader, left: set[st
     )
 
 
+def _to_endpoints(announcement: Announcement) -> list[Delivery]:
+    """One for each webhook or chat room in use that this announcement has something for."""
+    said = {Endpoint.Kind.WEBHOOK: announcement.payload, Endpoint.Kind.CHAT: announcement.chat}
+    life = {Endpoint.Kind.WEBHOOK: announcement.made_at + WEBHOOK_LIFE, Endpoint.Kind.CHAT: announcement.expires_at}
+    wanted = [kind for kind, text in said.items() if text]
+    return [
+        Delivery(
+            announcement=announcement,
+            key=actions.delivery_key(announcement, endpoint.kind, endpoint.reader),
+            lane=f"{announcement.thread}:{endpoint.reader}",
+            reader=endpoint.reader,
+            channel=endpoint.kind,
+            address=endpoint.host,
+            priority=announcement.priority,
+            due_at=announcement.made_at,
+            expires_at=life[Endpoint.Kind(endpoint.kind)],
+        )
+        for endpoint in (Endpoint.objects.in_use().filter(kind__in=wanted) if wanted else ())
+    ]
+
+
 def _can_be_mailed(reader: audiences.Reader) -> bool:
     try:
         validate_email(reader.address)
@@ -87,4 +111,5 @@ def supersede(now: datetime) -> int:
     )
     free = Q(lease_until=None) | Q(lease_until__lt=now)
     old = Delivery.objects.waiting().filter(free, Exists(newer), announcement__in=list(overtaken.distinct()))
+    old = old.exclude(channel=Endpoint.Kind.WEBHOOK)  # programs keep count: each update is told by itself
     return old.update(state=Delivery.State.SUPERSEDED, last_error="its text is in the newer update")

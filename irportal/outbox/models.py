@@ -2,15 +2,19 @@
 
 An Announcement says what happened and to which audience; a Delivery is one message to one address; an Attempt
 is the proof of one try; a Bounce is what came back for it. A Suppression stops a reader in the claim. Channel is the
-circuit breaker, Pulse the heartbeat.
+circuit breaker, Pulse the heartbeat. An Endpoint is an address of another program, or of a chat room, that is told what
+readers are.
 
 The statements every message passes through are written out here, once for both databases.
 """
 
+import base64
 import re
+import secrets
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -19,6 +23,7 @@ from django.core.validators import EmailValidator
 from django.db import connection, models, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
@@ -40,6 +45,8 @@ class Announcement(models.Model):
     subject = models.CharField(max_length=300)
     text = models.TextField(help_text="Plain part; {unsubscribe_url} and {why} stand for the reader's own")
     html = models.TextField()
+    payload = models.TextField(blank=True, help_text="JSON for webhooks; without it they hear nothing of this")
+    chat = models.TextField(blank=True, help_text="JSON for chat rooms; without it they hear nothing of this")
     priority = models.PositiveSmallIntegerField(default=5)
     made_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -84,7 +91,7 @@ WHERE id IN (SELECT id FROM due) RETURNING *"""
 
 # The three steps of one message: its try ends well, it is marked as sent, the next one's try begins.
 ENDED = """
-UPDATE outbox_attempt SET finished_at = %(at)s, outcome = 'ok', code = 250, answer = %(answer)s
+UPDATE outbox_attempt SET finished_at = %(at)s, outcome = 'ok', code = %(code)s, answer = %(answer)s
 WHERE delivery_id = %(sent)s AND n = %(sent_n)s AND finished_at IS NULL"""
 MARKED = """
 UPDATE outbox_delivery SET state = 'sent', accepted_at = %(at)s, lease_until = NULL, last_error = ''
@@ -206,6 +213,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         self,
         *,
         sent: "Delivery | None" = None,
+        code: int = 250,
         answer: str = "",
         begin: "Delivery | None" = None,
         worker: str,
@@ -217,7 +225,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """
         facts = {"at": at, "worker": worker}
         if sent:
-            facts |= {"sent": sent.pk, "sent_n": sent.attempts, "answer": answer[:300].replace("\0", "")}
+            facts |= {"sent": sent.pk, "sent_n": sent.attempts, "code": code, "answer": answer[:300].replace("\0", "")}
         if begin:
             facts |= {"next": begin.pk, "next_n": begin.attempts}
         steps = [*([ENDED, MARKED] if sent else []), *([BEGUN] if begin else [])]
@@ -372,6 +380,66 @@ class Bounce(models.Model):
 
     def __str__(self) -> str:
         return f"{self.delivery_id} {self.kind} {self.code}"
+
+
+class EndpointQuerySet(models.QuerySet["Endpoint"]):
+    def in_use(self) -> "EndpointQuerySet":
+        return self.filter(is_active=True, verified_at__isnull=False)
+
+
+def new_salt() -> str:
+    return secrets.token_hex(16)
+
+
+class Endpoint(models.Model):
+    """Where another program or a chat room is told; it has to answer a challenge before anything is sent there.
+
+    Its secret is not stored: it follows from `salt` and SECRET_KEY (docs/decisions/0006).
+    """
+
+    class Kind(models.TextChoices):
+        WEBHOOK = "webhook", "Webhook: updates to customers, signed"
+        CHAT = "chat", "Chat room: what staff are told, as Slack and Mattermost take it"
+
+    url = models.URLField(max_length=500, unique=True, help_text="https; it may hold a secret of its own")
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.WEBHOOK)
+    salt = models.CharField(max_length=32, default=new_salt)
+    previous_salt = models.CharField(max_length=32, blank=True)
+    previous_until = models.DateTimeField(null=True, help_text="Until when the secret before this one signs too")
+    is_active = models.BooleanField("in use", default=True)
+    verified_at = models.DateTimeField(null=True)
+    failing_since = models.DateTimeField(null=True)
+    disabled_reason = models.CharField(max_length=300, blank=True, help_text="Why the portal switched it off")
+    alarmed_at = models.DateTimeField(null=True, help_text="When staff were told that it was switched off")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = EndpointQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk} at {self.host}"
+
+    @property
+    def host(self) -> str:
+        """All of the address that may be shown: the rest of a chat room's is a secret."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def reader(self) -> str:
+        return f"endpoint:{self.pk}"
+
+    @property
+    def secret(self) -> str:
+        """As its owner keeps it."""
+        return f"whsec_{base64.b64encode(self.keys(timezone.now())[0]).decode('ascii')}"
+
+    def keys(self, now: datetime) -> list[bytes]:
+        """What signs at `now`, the current one first: for a day also the one before, and those of older SECRET_KEYs."""
+        salts = [self.salt, self.previous_salt] if self.previous_until and now < self.previous_until else [self.salt]
+        return [
+            salted_hmac("outbox.endpoint", salt, secret=key, algorithm="sha256").digest()
+            for salt in salts
+            for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+        ]
 
 
 class Channel(models.Model):

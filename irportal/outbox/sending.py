@@ -20,12 +20,14 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from irportal.outbox import actions
-from irportal.outbox.channels import Line, Outcome, smtp
+from irportal.outbox.channels import Answer, Line, Outcome, chat, guard, smtp, webhook
 from irportal.outbox.models import LEASE, Attempt, Channel, Delivery, Pulse, Suppression, database_now
 
 log = logging.getLogger(__name__)
 
-CLAIM = 100  # as many as one connection takes
+LINES: dict[str, type[Line]] = {"smtp": smtp.Line, "chat": chat.Line, "webhook": webhook.Line}
+AFTER_MAIL = ("chat", "webhook")  # far ends of other people, each of which may be slow
+SLOW_SECONDS = 5  # of a claim for those, so that mail comes to its turn again
 MARGIN = min(timedelta(seconds=35), LEASE * 0.4)  # the longest send and a little: the least of a lease to begin with
 TURN_SECONDS = 40  # a turn stops claiming after this, so that Celery's limit never cuts a send
 RETRY_MINUTES = (1, 5, 10, 20, 30)
@@ -44,6 +46,7 @@ class Claim:
     left: deque[Delivery]
     until: float  # of time.monotonic(): no clock that jumps makes a lease longer
     ahead: timedelta = timedelta()
+    channel: str = "smtp"
 
     def now(self) -> datetime:
         return timezone.now() + self.ahead
@@ -60,11 +63,20 @@ def beat() -> None:
 def send_due(seconds: float = TURN_SECONDS) -> int:
     """Claim and send until nothing is due, the transport breaks or time is up; return how many were accepted.
 
-    When one claim does not take everything, MAIL_CONNECTIONS senders work side by side.
+    Mail goes first, and again after each few of the others.
     """
     stop = time.monotonic() + seconds
+    sent = _send_mail(stop)
+    for channel in AFTER_MAIL:
+        while time.monotonic() < stop - guard.TOTAL_SECONDS and (held := claim(channel)).left:
+            sent += _work(held, stop=0) + _send_mail(stop)
+    return sent
+
+
+def _send_mail(stop: float) -> int:
+    """When one claim does not take everything, MAIL_CONNECTIONS senders work side by side."""
     first = claim()
-    helpers = settings.MAIL_CONNECTIONS - 1 if len(first.left) == CLAIM else 0
+    helpers = settings.MAIL_CONNECTIONS - 1 if len(first.left) == LINES["smtp"].at_once else 0
     if not helpers:
         return _work(first, stop)
     with ThreadPoolExecutor(helpers, thread_name_prefix="sender") as pool:
@@ -83,17 +95,21 @@ def _help(stop: float) -> int:
         connection.close()
 
 
-def claim() -> Claim:
-    """Up to CLAIM due deliveries for this sender; none while the relay is left alone, one to see whether it is back."""
+def claim(name: str = "smtp") -> Claim:
+    """As many due deliveries as this sender may take of a channel at once.
+
+    None while a broken transport is left alone, one to see whether it is back.
+    """
     beat()
-    began, now = time.monotonic(), database_now()
-    channel, _ = Channel.objects.get_or_create(name="smtp")
-    held = Claim(deque(), began + (LEASE - MARGIN).total_seconds(), now - timezone.now())
+    began, now, line = time.monotonic(), database_now(), LINES[name]
+    channel = Channel.objects.get_or_create(name=name)[0] if line.breaks else Channel(name=name)
+    lasts = (LEASE - MARGIN).total_seconds() if line.breaks else SLOW_SECONDS
+    held = Claim(deque(), began + lasts, now - timezone.now(), name)
     if channel.fail_streak and not _may_probe(channel, now):
         return held
     with transaction.atomic():
-        rows = Delivery.objects.claim(now, limit=1 if channel.fail_streak else CLAIM)
-    held.left.extend(_suspects_last(rows))
+        rows = Delivery.objects.claim(now, limit=1 if channel.fail_streak else line.at_once, channel=name)
+    held.left.extend(_suspects_last(rows if line.breaks else _one_each(rows)))
     crash_point("after_claim")
     return held
 
@@ -105,6 +121,15 @@ def _may_probe(channel: Channel, now: datetime) -> bool:
     until = now + timedelta(seconds=PROBE_SECONDS[-1])
     mine = Channel.objects.filter(pk=channel.pk, fail_streak=channel.fail_streak, open_until=channel.open_until)
     return mine.update(open_until=until) == 1
+
+
+def _one_each(rows: list[Delivery]) -> list[Delivery]:
+    """The first for each far end; the rest is handed back, for how the first ends decides when they are due."""
+    first: dict[str, Delivery] = {}
+    for row in rows:
+        first.setdefault(row.reader, row)
+    _hand_back(Claim(deque(row for row in rows if first[row.reader] is not row), 0.0))
+    return list(first.values())
 
 
 def _suspects_last(rows: list[Delivery]) -> list[Delivery]:
@@ -121,16 +146,16 @@ def _work(held: Claim, stop: float) -> int:
     sent = 0
     try:
         while held.left:
-            with smtp.Line() as line:
+            with LINES[held.channel]() as line:
                 while held.left:
                     sent += send_claimed(held, line)
-                    Channel.objects.filter(name="smtp", fail_streak__gt=0).update(
+                    Channel.objects.filter(name=held.channel, fail_streak__gt=0).update(
                         open_until=None, fail_streak=0, failing_since=None, alarmed_at=None, last_error=""
                     )
-                    held = claim() if time.monotonic() < stop else Claim(deque(), 0.0)
+                    held = claim(held.channel) if time.monotonic() < stop else Claim(deque(), 0.0)
     except Outcome as outcome:
         _hand_back(held)
-        _open("smtp", outcome)
+        _open(held.channel, outcome)
     return sent
 
 
@@ -159,13 +184,13 @@ def send_claimed(held: Claim, line: Line) -> int:
     return sent
 
 
-def _begin(delivery: Delivery, held: Claim, proof: tuple[Delivery, str] | None) -> bool:
+def _begin(delivery: Delivery, held: Claim, proof: tuple[Delivery, Answer] | None) -> bool:
     """Write that its try begins, and in the same commit that the one before was accepted. False: do not send it."""
-    sent, answer = proof or (None, "")
+    sent, (code, answer) = proof or (None, Answer(0, ""))
     poison = delivery.attempts - delivery.forgiven > POISON_STARTS and _unfinished(delivery) >= POISON_STARTS
     begin = None if poison else delivery
     if sent or begin:
-        done = Delivery.objects.step(sent=sent, answer=answer, begin=begin, worker=WORKER, at=held.now())
+        done = Delivery.objects.step(sent=sent, code=code, answer=answer, begin=begin, worker=WORKER, at=held.now())
         if begin and done:
             return True
     _settle(delivery, held.now())
@@ -176,7 +201,7 @@ def _unfinished(delivery: Delivery) -> int:
     return delivery.tries.filter(finished_at=None, n__gt=delivery.forgiven).count()
 
 
-def _try(line: Line, delivery: Delivery, held: Claim) -> str | None:
+def _try(line: Line, delivery: Delivery, held: Claim) -> Answer | None:
     """Hand it over and return the answer; None when it did not get through. Raises Outcome for the transport."""
     try:
         answer = line.send(delivery, held.left[0] if held.left else None)
@@ -195,12 +220,12 @@ def _try(line: Line, delivery: Delivery, held: Claim) -> str | None:
     return answer
 
 
-def _mark(delivery: Delivery, answer: str, held: Claim) -> None:
+def _mark(delivery: Delivery, answer: Answer, held: Claim) -> None:
     """Write down that it left; a database that restarts meanwhile is waited for, or the reader would get it twice."""
     for pause in MARK_PAUSES:
         time.sleep(pause)
         try:
-            Delivery.objects.step(sent=delivery, answer=answer, worker=WORKER, at=held.now())
+            Delivery.objects.step(sent=delivery, code=answer.code, answer=answer.text, worker=WORKER, at=held.now())
             return
         except (OperationalError, InterfaceError):
             connection.close()
@@ -246,9 +271,11 @@ def _failed(delivery: Delivery, outcome: Outcome, now: datetime) -> None:
     if outcome.blame == Attempt.Outcome.UNCERTAIN:
         row.due_at = now + UNCERTAIN_WAIT
     elif outcome.blame in (Attempt.Outcome.TEMP, Attempt.Outcome.CRASHED):
-        row.due_at = now + retry_wait(row.failures, row.key)
+        row.due_at = now + max(_wait(row), outcome.wait)
     crashes = row.tries.filter(outcome=Attempt.Outcome.CRASHED, n__gt=row.forgiven).count()
-    if outcome.blame == Attempt.Outcome.PERM or crashes >= MAX_CRASHES or row.due_at >= row.expires_at:
+    waits = LINES[row.channel].waits
+    used_up = waits is not None and row.failures > len(waits)
+    if outcome.blame == Attempt.Outcome.PERM or crashes >= MAX_CRASHES or used_up or row.due_at >= row.expires_at:
         row.state = Delivery.State.DEAD
         log.error("delivery %s is dead: %s", row.pk, outcome.code or outcome.blame)
     row.save(update_fields=["lease_until", "last_error", "failures", "due_at", "state"])
@@ -256,16 +283,30 @@ def _failed(delivery: Delivery, outcome: Outcome, now: datetime) -> None:
         actions.suppress(row.address, reason=f"bounced: {outcome.answer}", bounced=True)
 
 
-def retry_wait(failures: int, key: str) -> timedelta:
-    """How long a message waits after its `failures`-th failure (at least 1).
+def _wait(row: Delivery) -> timedelta:
+    waits = LINES[row.channel].waits
+    if waits is None:
+        return retry_wait(row.failures, row.key)
+    return give_or_take(waits[min(row.failures, len(waits)) - 1], row.failures, row.key)
 
-    1, 5, 10, 20, 30 minutes, then 30 give or take a fifth, so that what failed together does not return together.
-    `key` (64 hex digits) picks the fifth: the same message waits the same.
+
+def retry_wait(failures: int, key: str) -> timedelta:
+    """How long a mail waits after its `failures`-th failure (at least 1).
+
+    1, 5, 10, 20, 30 minutes, then 30 give or take a fifth.
     """
     if failures <= len(RETRY_MINUTES):
         return timedelta(minutes=RETRY_MINUTES[failures - 1])
+    return give_or_take(timedelta(minutes=RETRY_MINUTES[-1]), failures, key)
+
+
+def give_or_take(wait: timedelta, failures: int, key: str) -> timedelta:
+    """Up to a fifth more or less, so that what failed together does not return together.
+
+    `key` (64 hex digits) picks the fifth: the same message waits the same.
+    """
     share = int(hashlib.sha256(f"{key}|{failures}".encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
-    return timedelta(minutes=RETRY_MINUTES[-1] * (0.8 + 0.4 * share))
+    return wait * (0.8 + 0.4 * share)
 
 
 def _open(name: str, outcome: Outcome) -> None:

@@ -1,6 +1,7 @@
 """The far ends a delivery can go to. One file each; all of them keep this small contract."""
 
-from typing import Protocol, Self
+from datetime import timedelta
+from typing import ClassVar, NamedTuple, Protocol, Self
 
 from irportal.outbox.models import Delivery
 
@@ -9,22 +10,38 @@ class Outcome(Exception):
     """How a try ended when it did not end well. `blame` is an Attempt.Outcome.
 
     `unknown_reader`: the far end says that the address itself leads nowhere (for SMTP 5.1.x, RFC 3463).
+    `wait`: how long it asks to be left alone, at least.
     """
 
-    def __init__(self, blame: str, code: int | None, answer: str, *, unknown_reader: bool = False) -> None:
+    def __init__(
+        self, blame: str, code: int | None, answer: str, *, unknown_reader: bool = False, wait: timedelta = timedelta()
+    ) -> None:
         super().__init__(answer)
         self.blame, self.code, self.answer = blame, code, answer[:300]
-        self.unknown_reader = unknown_reader
+        self.unknown_reader, self.wait = unknown_reader, wait
+
+
+class Answer(NamedTuple):
+    """What a far end said that took a message."""
+
+    code: int
+    text: str
 
 
 class Line(Protocol):
     """An open way to the far end, used by one sender for many messages. Entering it raises Outcome when it is down."""
 
+    at_once: ClassVar[int]  # how many messages one claim takes
+    breaks: ClassVar[bool]  # one far end for all: while it is down (Outcome.TRANSPORT) nothing is claimed
+    waits: ClassVar[
+        tuple[timedelta, ...] | None
+    ]  # after each failure, then it is given up; None: as mail, until it expires
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *raised: object) -> None: ...
 
-    def send(self, delivery: Delivery, ahead: Delivery | None) -> str:
+    def send(self, delivery: Delivery, ahead: Delivery | None) -> Answer:
         """Hand one message over and return the answer. Raises Outcome.
 
         `ahead` comes next: a channel may begin to speak of it, but not send any of it.

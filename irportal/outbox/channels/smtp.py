@@ -3,12 +3,14 @@
 import smtplib
 import ssl
 from contextlib import suppress
+from datetime import timedelta
+from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
 from irportal.outbox import bounces
-from irportal.outbox.channels import Outcome
+from irportal.outbox.channels import Answer, Outcome
 from irportal.outbox.models import Attempt, Delivery
 from irportal.outbox.wire import Form, wire_address
 
@@ -20,6 +22,10 @@ Reply = tuple[int, bytes]
 
 class Line:
     """A connection to the relay, made anew after PER_CONNECTION messages. Raises Outcome for everything that fails."""
+
+    at_once: ClassVar[int] = PER_CONNECTION
+    breaks: ClassVar[bool] = True
+    waits: ClassVar[tuple[timedelta, ...] | None] = None
 
     def __init__(self) -> None:
         url = urlsplit(settings.SMTP_URL)
@@ -36,7 +42,7 @@ class Line:
     def __exit__(self, *raised: object) -> None:
         self._goodbye()
 
-    def send(self, delivery: Delivery, ahead: Delivery | None) -> str:
+    def send(self, delivery: Delivery, ahead: Delivery | None) -> Answer:
         """Give one message to the relay and return its answer. Raises Outcome with who is to blame.
 
         With pipelining the envelope of `ahead` goes out behind this message, so that the next call finds its answers.
@@ -60,7 +66,7 @@ class Line:
             raise self._broken(Attempt.Outcome.UNCERTAIN, f"no answer after the message: {error}") from error
         if code != 250:
             raise self._blame(code, answer)
-        return _text(answer)
+        return Answer(code, _text(answer))
 
     def drop(self) -> None:
         """Whoever was named ahead is not sent to after all: only a broken line takes that back."""

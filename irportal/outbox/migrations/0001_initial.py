@@ -1,5 +1,7 @@
 import django.core.validators
 import django.db.models.deletion
+import django.utils.timezone
+import irportal.outbox.models
 from django.db import migrations, models
 
 
@@ -20,6 +22,23 @@ class Migration(migrations.Migration):
                 ('failing_since', models.DateTimeField(null=True)),
                 ('alarmed_at', models.DateTimeField(null=True)),
                 ('last_error', models.CharField(blank=True, max_length=300)),
+            ],
+        ),
+        migrations.CreateModel(
+            name='Endpoint',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('url', models.URLField(help_text='https; it may hold a secret of its own', max_length=500, unique=True)),
+                ('kind', models.CharField(choices=[('webhook', 'Webhook: updates to customers, signed'), ('chat', 'Chat room: what staff are told, as Slack and Mattermost take it')], default='webhook', max_length=8)),
+                ('salt', models.CharField(default=irportal.outbox.models.new_salt, max_length=32)),
+                ('previous_salt', models.CharField(blank=True, max_length=32)),
+                ('previous_until', models.DateTimeField(help_text='Until when the secret before this one signs too', null=True)),
+                ('is_active', models.BooleanField(default=True, verbose_name='in use')),
+                ('verified_at', models.DateTimeField(null=True)),
+                ('failing_since', models.DateTimeField(null=True)),
+                ('disabled_reason', models.CharField(blank=True, help_text='Why the portal switched it off', max_length=300)),
+                ('alarmed_at', models.DateTimeField(help_text='When staff were told that it was switched off', null=True)),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
@@ -53,6 +72,8 @@ class Migration(migrations.Migration):
                 ('subject', models.CharField(max_length=300)),
                 ('text', models.TextField(help_text="Plain part; {unsubscribe_url} and {why} stand for the reader's own")),
                 ('html', models.TextField()),
+                ('payload', models.TextField(blank=True, help_text='JSON for webhooks; without it they hear nothing of this')),
+                ('chat', models.TextField(blank=True, help_text='JSON for chat rooms; without it they hear nothing of this')),
                 ('priority', models.PositiveSmallIntegerField(default=5)),
                 ('made_at', models.DateTimeField()),
                 ('expires_at', models.DateTimeField()),

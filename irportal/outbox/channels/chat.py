@@ -1,0 +1,28 @@
+"""Chat rooms by incoming webhook, as Slack and Mattermost take it. The address is the secret; nothing is signed."""
+
+import json
+from datetime import timedelta
+from typing import ClassVar
+
+from irportal.outbox.channels import webhook
+from irportal.outbox.models import Delivery, Endpoint
+
+HEADERS = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "incident-portal"}
+
+
+class Line(webhook.Line):
+    """What a room does not take as it is will not be taken later; what it cannot take now is tried again like mail."""
+
+    waits: ClassVar[tuple[timedelta, ...] | None] = None
+    final: ClassVar[frozenset[int]] = frozenset(range(400, 500)) - {408, 425, 429}
+
+    def body(self, delivery: Delivery) -> bytes:
+        return delivery.announcement.chat.encode()
+
+    def headers(self, endpoint: Endpoint, delivery: Delivery, body: bytes) -> dict[str, str]:
+        return HEADERS
+
+
+def challenge(endpoint: Endpoint) -> None:
+    """Write into the room; whoever knows its address may. Raises Refused."""
+    webhook.asked(endpoint, json.dumps({"text": "The incident portal writes here from now on."}).encode(), HEADERS)
