@@ -14,6 +14,7 @@ EDITED = [
     "statuspage.component",
     "incidents.customer",
     "incidents.rolecontact",
+    "outbox.endpoint",
 ]
 SEEN = [
     "accounts.user",

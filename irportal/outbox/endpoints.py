@@ -30,15 +30,19 @@ def failed(endpoint: Endpoint, delivery: Delivery, *, wait: timedelta = timedelt
 
 
 @transaction.atomic
-def switch_off(endpoint: Endpoint, *, reason: str) -> None:
-    """Send nothing more there until somebody mends it and has it answer a challenge. Staff are told by the alarms."""
+def switch_off(endpoint: Endpoint, *, reason: str, by: ledger.Person | None = None) -> None:
+    """Send nothing more there until it answers a challenge again. The alarms tell staff, unless it was one of them."""
     ledger.turn()
     mine = Endpoint.objects.filter(pk=endpoint.pk, is_active=True)
-    if not mine.update(is_active=False, disabled_reason=reason[:300], alarmed_at=None):
+    if not mine.update(is_active=False, disabled_reason=reason[:300], alarmed_at=timezone.now() if by else None):
         return
-    ledger.append("endpoint.switched_off", subject=endpoint.reader, by=None, reason=reason)
+    ledger.append("endpoint.switched_off", subject=endpoint.reader, by=by, reason=reason)
+    drop_waiting(endpoint, f"the endpoint was switched off: {reason}")
+
+
+def drop_waiting(endpoint: Endpoint, reason: str) -> None:
     Delivery.objects.waiting().filter(reader=endpoint.reader).update(
-        state=Delivery.State.SUPPRESSED, last_error=f"the endpoint was switched off: {reason}"[:300]
+        state=Delivery.State.SUPPRESSED, last_error=reason[:300]
     )
 
 
