@@ -191,6 +191,14 @@ def unresolved_json(now: datetime) -> bytes:
     return _document(now, incidents=_incident_rows(Notice.objects.open(), _components()))
 
 
+def newest_json(notice: Notice, now: datetime) -> str:
+    """One incident with its newest update alone: what a webhook is told, in the shape of the other documents."""
+    components = _components()
+    row = _incident_rows(Notice.objects.filter(pk=notice.pk), components)[0]
+    row["incident_updates"] = row["incident_updates"][:1]
+    return _document(now, status=_status(components), incident=row).decode()
+
+
 def maintenances_json(now: datetime) -> bytes:
     """None yet. The address exists because some clients take a 404 for "no such page at all"."""
     return _document(now, scheduled_maintenances=[])

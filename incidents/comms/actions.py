@@ -21,6 +21,7 @@ from irportal.outbox import alarms
 from irportal.outbox.audiences import reach
 from irportal.refused import Refused
 from statuspage import publish as page
+from statuspage import snapshot
 from statuspage.models import Notice
 
 PUBLIC_IMPACT = {1: "critical", 2: "major", 3: "minor", 4: "none"}
@@ -37,12 +38,13 @@ def tell_roles(incident: Incident) -> None:
         audience="staff",
         facts={"incident": incident.pk, "roles": []},
         priority=URGENT,
+        chat=letters.declared_chat(incident),
         **letters.declared_letter(incident)._asdict(),
     )
 
 
 def tell_of_alarm(key: str, thread: str, sentence: str) -> None:
-    """Mail everybody who may command or publish that mail itself is in trouble; the relay permitting."""
+    """Tell chat rooms, and everybody who may command or publish by mail, that mail itself is in trouble."""
     outbox.announce(
         key,
         topic=alarms.TOPIC,
@@ -50,6 +52,7 @@ def tell_of_alarm(key: str, thread: str, sentence: str) -> None:
         audience="in-charge",
         facts={},
         priority=URGENT,
+        chat=letters.alarm_chat(thread, sentence),
         **letters.alarm_letter(thread, sentence)._asdict(),
     )
 
@@ -287,6 +290,7 @@ def _announce(
 ) -> None:
     message.announcement_key = f"{message.incident.ref}:message:{message.pk}"
     message.save(update_fields=["announcement_key"])
+    notice = Notice.objects.filter(ref=message.incident.ref).first() if audience == "customers" else None
     outbox.announce(
         message.announcement_key,
         topic=message.kind,
@@ -296,6 +300,8 @@ def _announce(
         priority=NORMAL,
         retells=letters.retold(message) if audience == "customers" else (),
         life=life,
+        payload=snapshot.newest_json(notice, timezone.now()) if notice else "",
+        chat=letters.chat(message),
         **letter._asdict(),
     )
 

@@ -1,5 +1,6 @@
 """The words of every mail, made once per message: subject, plain part and HTML part, equal in content."""
 
+import json
 import re
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from incidents.comms.approvals import Seat
 from incidents.comms.models import CommsDuty, Escalation, Message
 from incidents.lifecycle.models import Incident
 from irportal import prose
+from statuspage import rhythm
 from statuspage.models import Component, Notice
 
 ZONES = (
@@ -28,6 +30,7 @@ SHAPES = {
     Component.State.OPERATIONAL: ("ok", "#1c7a50", "●"),
 }
 WORST = list(SHAPES)
+_STARTED = ("Impact", "Started", "IC")
 
 
 class Letter(NamedTuple):
@@ -209,3 +212,76 @@ def notice_letter(message: Message, *, signed_by: str) -> Letter:
             "page_url": f"{settings.PUBLIC_BASE_URL}/i/{message.incident.ref}",
         },
     )
+
+
+# Chat rooms: the three messages of the seeds (requirements R001-36 to R001-38), and alarms
+
+CHAT_VALUE, CHAT_TITLE = 1900, 150  # the longest a room takes
+
+
+def chat(message: Message) -> str:
+    """What rooms read of a message that leaves: internal updates, and once that it is resolved. Empty for the rest."""
+    incident = message.incident
+    since = incident.resolved_at
+    told = incident.messages.filter(public_status=Incident.Status.RESOLVED, status=Message.Status.SENT)
+    if message.is_notice or message.kind == Message.Kind.HOLDING:
+        return ""
+    if since and not told.filter(sent_at__gte=since).exclude(pk=message.pk).exists():
+        return resolved_chat(message)
+    return update_chat(message) if message.audience == Message.Audience.INTERNAL else ""
+
+
+def declared_chat(incident: Incident) -> str:
+    said = dict(initial_fields(incident))
+    fields = [("Severity", said["Severity"]), ("Title", said["Incident"]), *((n, said[n]) for n in _STARTED)]
+    fields.append(("Channel", incident.channel_name))
+    return _chat("🚨 INCIDENT DECLARED 🚨", fields, "All hands on deck. Join the incident channel.", incident)
+
+
+def update_chat(message: Message) -> str:
+    incident = message.incident
+    duty = incident.duties.open().filter(message_class="internal_update").order_by("due_at").first()
+    fields = [
+        ("Status", Incident.Status(message.public_status).label),
+        ("Findings and action", message.text),
+        ("ETA", incident.estimate or "not known yet"),
+    ]
+    by = f"by {duty.due_at:%H:%M} UTC" if duty else "when there is news"
+    return _chat("📊 INCIDENT UPDATE", fields, f"Next update {by} or when resolved.", incident)
+
+
+def resolved_chat(message: Message) -> str:
+    incident = message.incident
+    fields = [
+        ("Duration", rhythm.duration((incident.resolved_at or message.written_at) - incident.started_at)),
+        ("Root cause", "in the post-mortem"),
+        ("Resolution", message.text),
+    ]
+    thanks = "Post-mortem within 48 hours. Thank you to everyone who helped resolve this."
+    return _chat("✅ INCIDENT RESOLVED", fields, thanks, incident)
+
+
+def alarm_chat(thread: str, sentence: str) -> str:
+    return _chat("⚠️ MAIL TROUBLE", [("About", thread), ("What", sentence)], "")
+
+
+def _chat(title: str, fields: list[tuple[str, str]], foot: str, incident: Incident | None = None) -> str:
+    """Slack's blocks in plain text, which mentions nobody; the same in `text` for rooms that know no blocks."""
+    if incident:
+        title, foot = f"{title} {incident.ref}", f"{foot} {settings.PUBLIC_BASE_URL}{incident.get_absolute_url()}"
+    short = [(name, value if len(value) <= CHAT_VALUE else f"{value[: CHAT_VALUE - 1]}…") for name, value in fields]
+    lines = "\n".join([title, "", *(f"{name}: {value}" for name, value in short), "", foot]).strip()
+    blocks: list[dict[str, Any]] = [{"type": "header", "text": _unmarked(title[:CHAT_TITLE])}]
+    blocks += [{"type": "section", "text": _unmarked(f"{name}: {value}")} for name, value in short]
+    blocks += [{"type": "context", "elements": [_unmarked(foot.strip())]}] if foot else []
+    return json.dumps({"text": _harmless(lines), "blocks": blocks}, ensure_ascii=False)
+
+
+def _unmarked(text: str) -> dict[str, str]:
+    return {"type": "plain_text", "text": text}
+
+
+def _harmless(text: str) -> str:
+    """Without what a room would take for a mention or a link: <!channel>, @here."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped.replace("@", "@\u200b")

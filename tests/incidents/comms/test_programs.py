@@ -1,0 +1,180 @@
+"""What other programs and chat rooms are told of an incident."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from standardwebhooks import Webhook
+
+from incidents.comms import actions
+from irportal.outbox import engine
+from irportal.outbox.models import Announcement, Delivery
+from tests.factories import endpoint
+from tests.receiver import Answer
+
+HOUR = timedelta(hours=1)
+
+
+def said(receiver, path: str = "/hook") -> list[dict]:
+    return [json.loads(posted.body) for posted in receiver.posted if posted.path == path]
+
+
+@pytest.fixture
+def room(receiver, db):
+    return endpoint(receiver.url("/room"), kind="chat")
+
+
+# Webhooks
+
+
+def test_an_update_to_customers_is_posted_in_the_shape_of_the_public_page(
+    declare, update, freezer, receiver, smtp_relay
+):
+    there = endpoint(receiver.url())
+    incident = declare()
+    update(incident, customer_text="We found the cause.", status="identified", reason="x")
+    engine.run_once()
+
+    told = Webhook(there.secret).verify(receiver.posted[0].body, receiver.posted[0].headers)
+    public = json.loads(Client().get("/api/v2/incidents/unresolved.json").content)
+    public["incidents"][0]["incident_updates"] = public["incidents"][0]["incident_updates"][:1]
+    assert told["incident"] == public["incidents"][0]
+    assert told["incident"]["incident_updates"][0]["body"] == "We found the cause."
+
+
+def test_programs_hear_only_what_is_public(declare, update, freezer, receiver, smtp_relay):
+    endpoint(receiver.url())
+    incident = declare()
+    update(incident, internal_text="The token of Harbour Bank leaked.", customer_text="We are looking.")
+    engine.run_once()
+
+    assert len(receiver.posted) == 1
+    assert not any(word in str(said(receiver)) for word in ("Harbour", "grace@", "ops@bank"))
+
+
+def test_each_update_is_posted_with_its_own_text_alone(declare, update, freezer, receiver, smtp_relay):
+    endpoint(receiver.url())
+    incident = declare()
+    for text in ("One.", "Two."):
+        update(incident, customer_text=text)
+        freezer.shift(timedelta(minutes=3))
+    engine.run_once()
+
+    assert [[row["body"] for row in told["incident"]["incident_updates"]] for told in said(receiver)] == [
+        ["One."],
+        ["Two."],
+    ]
+
+
+def test_the_longest_text_is_within_twenty_kilobytes(declare, update, freezer, receiver, smtp_relay):
+    update(declare(), customer_text="é" * 5000)
+    payload = Announcement.objects.exclude(payload="").get().payload
+    assert len(payload.encode()) <= 20_000
+
+
+# Chat rooms
+
+
+def test_a_room_reads_the_declaration_in_the_fields_of_the_seeds(declare, freezer, receiver, smtp_relay, room):
+    incident = declare()
+    engine.run_once()
+
+    (told,) = said(receiver, "/room")
+    names = [line.partition(":")[0] for line in told["text"].splitlines() if ": " in line]
+    assert told["text"].startswith("🚨 INCIDENT DECLARED 🚨 INC-1\n")
+    assert names == ["Severity", "Title", "Impact", "Started", "IC", "Channel"]
+    assert f"Channel: {incident.channel_name}" in told["text"]
+    assert "All hands on deck. Join the incident channel." in told["text"]
+
+
+def test_a_room_reads_an_internal_update_with_its_next_time(declare, update, freezer, receiver, smtp_relay, room):
+    incident = declare()
+    update(incident, internal_text="Pool exhausted. Raising it.")
+    engine.run_once()
+    due = incident.duties.open().filter(message_class="internal_update").first()
+
+    told = said(receiver, "/room")[-1]
+    assert told["text"].startswith("📊 INCIDENT UPDATE INC-1\n\nStatus: Investigating\n")
+    assert "Findings and action: Pool exhausted. Raising it.\nETA: not known yet\n" in told["text"]
+    assert (
+        f"Next update {f'by {due.due_at:%H:%M} UTC' if due else 'when there is news'} or when resolved." in told["text"]
+    )
+
+
+@pytest.mark.parametrize("texts", [{"internal_text": "Pool raised."}, {"customer_text": "Pool raised."}])
+def test_a_room_reads_once_that_it_is_resolved(declare, update, freezer, receiver, smtp_relay, room, texts):
+    incident = declare()
+    freezer.shift(timedelta(minutes=43))
+    update(incident, status="monitoring", reason="Stable")
+    update(incident, status="resolved", reason="Stable", **texts)
+    engine.run_once()
+
+    resolved = [told["text"] for told in said(receiver, "/room") if "INCIDENT RESOLVED" in told["text"]]
+    assert len(resolved) == 1
+    assert "Duration: 45\N{NO-BREAK SPACE}min\nRoot cause: in the post-mortem\nResolution: Pool raised." in resolved[0]
+    assert "Post-mortem within 48 hours. Thank you" in resolved[0]
+
+
+def test_both_texts_of_a_resolution_say_resolved_once(declare, update, freezer, receiver, smtp_relay, room):
+    incident = declare()
+    update(incident, status="monitoring", reason="Stable")
+    update(incident, status="resolved", reason="Stable", internal_text="Raised.", customer_text="All is well.")
+    engine.run_once()
+
+    assert sum("INCIDENT RESOLVED" in told["text"] for told in said(receiver, "/room")) == 1
+
+
+def test_a_room_hears_nothing_of_an_update_to_customers(declare, update, freezer, receiver, smtp_relay, room):
+    update(declare(), customer_text="We are looking.")
+    engine.run_once()
+
+    assert len(said(receiver, "/room")) == 1
+
+
+def test_blocks_are_plain_text_and_say_what_the_text_says(declare, freezer, receiver, smtp_relay, room):
+    declare()
+    engine.run_once()
+
+    blocks = said(receiver, "/room")[0]["blocks"]
+    parts = [part for block in blocks for part in (block.get("elements") or [block["text"]])]
+    assert {part["type"] for part in parts} == {"plain_text"}
+    assert [block["type"] for block in blocks] == ["header", *["section"] * 6, "context"]
+
+
+def test_nothing_typed_calls_a_whole_room(declare, freezer, receiver, smtp_relay, room):
+    declare(title="<!channel> @here & <https://evil.example|click>")
+    engine.run_once()
+
+    text = said(receiver, "/room")[0]["text"]
+    assert "<" not in text
+    assert "@here" not in text
+    assert "&lt;!channel&gt;" in text
+
+
+def test_a_long_text_is_cut_to_what_a_room_takes(declare, update, freezer, receiver, smtp_relay, room):
+    update(declare(), internal_text="x" * 5000)
+    engine.run_once()
+
+    blocks = said(receiver, "/room")[-1]["blocks"]
+    assert max(len(block["text"]["text"]) for block in blocks if "text" in block) <= 3000
+
+
+def test_an_alarm_reaches_the_room_while_the_relay_is_down(freezer, receiver, smtp_relay, room, lin):
+    smtp_relay.stop()
+    actions.tell_of_alarm("outage:smtp", "outage-1", "The mail relay has not worked since 14:30 UTC.")
+    engine.run_once()
+
+    assert said(receiver, "/room")[0]["text"].startswith("⚠️ MAIL TROUBLE")
+    assert Delivery.objects.get(channel="smtp").state == "pending"
+
+
+def test_a_room_that_refuses_a_message_is_not_asked_again(freezer, receiver, smtp_relay, room, lin):
+    receiver.answers["/room"] = [Answer(400, body=b"invalid_payload")]
+    actions.tell_of_alarm("k", "outage-1", "Mail is in trouble.")
+    engine.run_once()
+    freezer.shift(HOUR)
+    engine.run_once()
+
+    assert len(said(receiver, "/room")) == 1
+    assert Delivery.objects.get(channel="chat").state == "dead"
