@@ -11,6 +11,7 @@ import warnings
 import zoneinfo
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
@@ -203,7 +204,10 @@ if DEAD_MAN_URL and not DEAD_MAN_URL.startswith(("https://", "http://")):  # it 
     raise ImproperlyConfigured("DEAD_MAN_URL begins with neither https:// nor http://.")
 
 # Mail. Everything leaves through the outbox; even allauth's mails become rows first.
-SMTP_URL = _required("SMTP_URL") or "smtp://127.0.0.1:1025"
+MAIL_CHANNEL = env.str("MAIL_CHANNEL", "smtp")
+if MAIL_CHANNEL not in ("smtp", "django"):
+    raise ImproperlyConfigured(f"MAIL_CHANNEL is {MAIL_CHANNEL!r}; it can be smtp or django.")
+SMTP_URL = (_required("SMTP_URL") if MAIL_CHANNEL == "smtp" else env.str("SMTP_URL", "")) or "smtp://127.0.0.1:1025"
 if not SMTP_URL.startswith(("smtp://", "smtp+starttls://")):  # the value holds a password: it is not shown
     raise ImproperlyConfigured("SMTP_URL begins with neither smtp:// nor smtp+starttls://.")
 _relay = urlsplit(SMTP_URL)
@@ -223,7 +227,15 @@ BOUNCE_ADDRESS = env.str("BOUNCE_ADDRESS", f"bounce@{MAIL_DOMAIN}")
 if not BOUNCE_ADDRESS.isascii() or BOUNCE_ADDRESS.count("@") != 1:
     raise ImproperlyConfigured(f"BOUNCE_ADDRESS is {BOUNCE_ADDRESS!r}; give one address such as bounce@example.com.")
 DEFAULT_FROM_EMAIL = MAIL_FROM
-MAILERS = {"default": {"BACKEND": "irportal.outbox.mailer.OutboxBackend"}}
+_OUTBOX = "irportal.outbox.mailer.OutboxBackend"
+MAILERS: dict[str, dict[str, Any]] = {"default": {"BACKEND": _OUTBOX}}
+if MAIL_CHANNEL == "django":
+    _backend, _options = env.str("MAIL_BACKEND", ""), env.json("MAIL_OPTIONS", {})
+    if not _backend or _backend == _OUTBOX:
+        raise ImproperlyConfigured("MAIL_BACKEND names no mailer that delivers; MAIL_CHANNEL=django needs one.")
+    if not isinstance(_options, dict):  # the value holds a key: it is not shown
+        raise ImproperlyConfigured("MAIL_OPTIONS is not a JSON object.")
+    MAILERS["delivery"] = {"BACKEND": _backend, "OPTIONS": _options}
 
 # Webhooks go to public addresses; an operator may name networks and ports of their own besides.
 WEBHOOK_ALLOW_CIDRS = env.list("WEBHOOK_ALLOW_CIDRS", default=[])

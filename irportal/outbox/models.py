@@ -213,7 +213,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         self,
         *,
         sent: "Delivery | None" = None,
-        code: int = 250,
+        code: int | None = 250,
         answer: str = "",
         begin: "Delivery | None" = None,
         worker: str,

@@ -21,11 +21,13 @@ from django.utils import timezone
 
 from irportal.outbox import actions
 from irportal.outbox.channels import Answer, Line, Outcome, chat, guard, smtp, webhook
+from irportal.outbox.channels import django as any_mailer
 from irportal.outbox.models import LEASE, Attempt, Channel, Delivery, Pulse, Suppression, database_now
 
 log = logging.getLogger(__name__)
 
-LINES: dict[str, type[Line]] = {"smtp": smtp.Line, "chat": chat.Line, "webhook": webhook.Line}
+LINES: dict[str, type[Line]] = {"chat": chat.Line, "webhook": webhook.Line}
+MAIL: dict[str, type[Line]] = {"smtp": smtp.Line, "django": any_mailer.Line}
 AFTER_MAIL = ("chat", "webhook")  # far ends of other people, each of which may be slow
 SLOW_SECONDS = 5  # of a claim for those, so that mail comes to its turn again
 MARGIN = min(timedelta(seconds=35), LEASE * 0.4)  # the longest send and a little: the least of a lease to begin with
@@ -52,6 +54,11 @@ class Claim:
         return timezone.now() + self.ahead
 
 
+def line_of(channel: str) -> type[Line]:
+    """How a channel's messages leave; mail (`smtp` in its rows) by what MAIL_CHANNEL names today."""
+    return LINES.get(channel) or MAIL[settings.MAIL_CHANNEL]
+
+
 def beat() -> None:
     """Show that somebody works."""
     Pulse.objects.update_or_create(
@@ -76,7 +83,7 @@ def send_due(seconds: float = TURN_SECONDS) -> int:
 def _send_mail(stop: float) -> int:
     """When one claim does not take everything, MAIL_CONNECTIONS senders work side by side."""
     first = claim()
-    helpers = settings.MAIL_CONNECTIONS - 1 if len(first.left) == LINES["smtp"].at_once else 0
+    helpers = settings.MAIL_CONNECTIONS - 1 if len(first.left) == line_of("smtp").at_once else 0
     if not helpers:
         return _work(first, stop)
     with ThreadPoolExecutor(helpers, thread_name_prefix="sender") as pool:
@@ -101,7 +108,7 @@ def claim(name: str = "smtp") -> Claim:
     None while a broken transport is left alone, one to see whether it is back.
     """
     beat()
-    began, now, line = time.monotonic(), database_now(), LINES[name]
+    began, now, line = time.monotonic(), database_now(), line_of(name)
     channel = Channel.objects.get_or_create(name=name)[0] if line.breaks else Channel(name=name)
     lasts = (LEASE - MARGIN).total_seconds() if line.breaks else SLOW_SECONDS
     held = Claim(deque(), began + lasts, now - timezone.now(), name)
@@ -146,7 +153,7 @@ def _work(held: Claim, stop: float) -> int:
     sent = 0
     try:
         while held.left:
-            with LINES[held.channel]() as line:
+            with line_of(held.channel)() as line:
                 while held.left:
                     sent += send_claimed(held, line)
                     Channel.objects.filter(name=held.channel, fail_streak__gt=0).update(
@@ -273,7 +280,7 @@ def _failed(delivery: Delivery, outcome: Outcome, now: datetime) -> None:
     elif outcome.blame in (Attempt.Outcome.TEMP, Attempt.Outcome.CRASHED):
         row.due_at = now + max(_wait(row), outcome.wait)
     crashes = row.tries.filter(outcome=Attempt.Outcome.CRASHED, n__gt=row.forgiven).count()
-    waits = LINES[row.channel].waits
+    waits = line_of(row.channel).waits
     used_up = waits is not None and row.failures > len(waits)
     if outcome.blame == Attempt.Outcome.PERM or crashes >= MAX_CRASHES or used_up or row.due_at >= row.expires_at:
         row.state = Delivery.State.DEAD
@@ -284,7 +291,7 @@ def _failed(delivery: Delivery, outcome: Outcome, now: datetime) -> None:
 
 
 def _wait(row: Delivery) -> timedelta:
-    waits = LINES[row.channel].waits
+    waits = line_of(row.channel).waits
     if waits is None:
         return retry_wait(row.failures, row.key)
     return give_or_take(waits[min(row.failures, len(waits)) - 1], row.failures, row.key)

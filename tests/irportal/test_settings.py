@@ -38,6 +38,14 @@ def test_production_starts_with_what_it_needs_and_logs_as_json():
         (PRODUCTION | {"SMTP_URL": "smtp://relay.example.com"}, "production needs smtp+starttls://"),
         ({"SMTP_URL": "relay.example.com"}, "neither smtp:// nor smtp+starttls://"),
         ({"BOUNCE_ADDRESS": "bounces"}, "give one address such as"),
+        ({"WEBHOOK_ALLOW_CIDRS": "10.0.0.0/16,inside"}, "give networks such as 10.1.0.0/16"),
+        ({"WEBHOOK_ALLOW_CIDRS": "10.1.2.3/16"}, "give networks such as 10.1.0.0/16"),
+        ({"WEBHOOK_PORTS": "https"}, "give ports such as 443,8443"),
+        ({"WEBHOOK_PORTS": "443,65536"}, "give ports such as 443,8443"),
+        ({"MAIL_CHANNEL": "pigeon"}, "it can be smtp or django"),
+        ({"MAIL_CHANNEL": "django"}, "MAIL_BACKEND names no mailer"),
+        ({"MAIL_CHANNEL": "django", "MAIL_BACKEND": "irportal.outbox.mailer.OutboxBackend"}, "names no mailer"),
+        ({"MAIL_CHANNEL": "django", "MAIL_BACKEND": "a.B", "MAIL_OPTIONS": '["key"]'}, "is not a JSON object"),
         ({"METRICS_TOKEN": "short"}, "shorter than 16 characters"),
         ({"ORGANISATION_TIME_ZONE": "Mars/Olympus"}, "give a name such as Europe/Berlin"),
         ({"ORGANISATION_TIME_ZONE": "+02:00"}, "give a name such as Europe/Berlin"),
@@ -53,3 +61,15 @@ def test_a_bad_value_stops_the_start_with_a_sentence(given, sentence):
 @pytest.mark.parametrize("relay", ["smtp://127.0.0.1:25", "smtp://localhost", "smtp+starttls://relay.example.com"])
 def test_a_relay_on_this_machine_needs_no_encryption_any_other_has_it(relay):
     assert start(**PRODUCTION | {"SMTP_URL": relay}).returncode == 0
+
+
+def test_production_needs_no_relay_when_another_mailer_delivers():
+    given = PRODUCTION | {
+        "SMTP_URL": "",
+        "MAIL_CHANNEL": "django",
+        "MAIL_BACKEND": "a.B",
+        "MAIL_OPTIONS": '{"api_key": "k"}',
+    }
+    ended = start("settings.MAILERS['delivery']", **given)
+
+    assert ended.stdout.strip() == "{'BACKEND': 'a.B', 'OPTIONS': {'api_key': 'k'}}"

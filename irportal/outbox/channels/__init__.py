@@ -24,7 +24,7 @@ class Outcome(Exception):
 class Answer(NamedTuple):
     """What a far end said that took a message."""
 
-    code: int
+    code: int | None
     text: str
 
 

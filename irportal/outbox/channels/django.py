@@ -1,0 +1,113 @@
+"""Mail by whatever Django can send with: MAILERS["delivery"], for example a provider's API.
+
+Which of the library's errors is whose fault is told by what it carries, so that no provider's package is needed here.
+"""
+
+import html
+import smtplib
+from datetime import UTC, timedelta
+from email.utils import format_datetime
+from typing import Any, ClassVar, Self
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, mailers
+
+from irportal.outbox import audiences, wire
+from irportal.outbox.channels import Answer, Outcome
+from irportal.outbox.models import Attempt, Delivery
+
+OURS = {401, 403, 408, 425, 429}  # answers about our key or our pace, not about the message
+
+
+class Line:
+    """A connection of the mailer, as far as it keeps one."""
+
+    at_once: ClassVar[int] = 100
+    breaks: ClassVar[bool] = True
+    waits: ClassVar[tuple[timedelta, ...] | None] = None
+
+    def __enter__(self) -> Self:
+        self.mailer = mailers["delivery"]
+        try:
+            self.mailer.open()
+        except OSError as error:
+            raise Outcome(Attempt.Outcome.TRANSPORT, None, str(error)) from error
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.mailer.close()
+
+    def drop(self) -> None:
+        """Nothing is spoken of ahead."""
+
+    def send(self, delivery: Delivery, ahead: Delivery | None) -> Answer:
+        message = letter(delivery)
+        try:
+            taken = self.mailer.send_messages([message])
+        except Exception as error:
+            raise _blame(error) from error
+        if not taken:
+            raise Outcome(Attempt.Outcome.TEMP, None, "the mailer did not take it")
+        known_as = getattr(getattr(message, "anymail_status", None), "message_id", None)
+        return Answer(None, str(known_as or "taken"))
+
+
+def letter(delivery: Delivery) -> EmailMultiAlternatives:
+    """The mail with the headers and the text that SMTP would carry. Raises ValueError for what is no address."""
+    told = delivery.announcement
+    url = audiences.leave_url(told.audience)(delivery.leave) if delivery.leave else ""
+    own = {"why": delivery.why, "unsubscribe_url": url}
+    thread = f"<{told.thread.lower()}.thread@{settings.MAIL_DOMAIN}>"
+    headers = {
+        "Message-ID": wire.message_id(delivery),
+        "Date": format_datetime(told.made_at.astimezone(UTC)),
+        "In-Reply-To": thread,
+        "References": thread,
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+    }
+    if url:
+        headers |= {
+            "List-Id": f"status updates <status.{settings.MAIL_DOMAIN}>",
+            "List-Unsubscribe": f"<{url}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
+    message = EmailMultiAlternatives(
+        subject=told.subject,
+        body=wire.MARKS.sub(lambda mark: own[mark[1]], told.text),
+        from_email=settings.MAIL_FROM,
+        to=[wire.wire_address(delivery.address)],
+        headers=headers,
+    )
+    if told.html:
+        message.attach_alternative(wire.MARKS.sub(lambda mark: html.escape(own[mark[1]]), told.html), "text/html")
+    return message
+
+
+def _blame(error: Exception) -> Exception:
+    """Whose fault it is; the error itself when it is none of the mailer's."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code, said = next(iter(error.recipients.values()))
+        words = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        blame = Attempt.Outcome.PERM if code >= 500 else Attempt.Outcome.TEMP
+        return Outcome(blame, code, words, unknown_reader=code >= 500 and words.startswith("5.1."))
+    if isinstance(error, smtplib.SMTPDataError) and error.smtp_code != 421:
+        blame = Attempt.Outcome.PERM if error.smtp_code >= 500 else Attempt.Outcome.TEMP
+        return Outcome(blame, error.smtp_code, str(error.smtp_error))
+    status: Any = getattr(error, "status_code", None)
+    if status is not None:
+        ours = status in OURS or status >= 500
+        return Outcome(Attempt.Outcome.TRANSPORT if ours else Attempt.Outcome.PERM, status, f"the mailer said {status}")
+    if type(error).__name__ == "AnymailRecipientsRefused":
+        return Outcome(Attempt.Outcome.PERM, None, "the mailer refused the address")
+    if _may_have_left(error):
+        return Outcome(Attempt.Outcome.UNCERTAIN, None, f"no answer after the message: {type(error).__name__}")
+    if isinstance(error, OSError):
+        return Outcome(Attempt.Outcome.TRANSPORT, None, str(error.strerror or type(error).__name__))
+    return error
+
+
+def _may_have_left(error: Exception) -> bool:
+    """Whether time ran out once there was a connection."""
+    names = {type(found).__name__ for found in (error, error.__cause__)}
+    return not names.isdisjoint({"TimeoutError", "ReadTimeout", "SMTPServerDisconnected"})
