@@ -26,7 +26,9 @@ def failed(endpoint: Endpoint, delivery: Delivery, *, wait: timedelta = timedelt
     Endpoint.objects.filter(pk=endpoint.pk, failing_since=None).update(failing_since=now)
     later = now + max(PAUSE, wait)
     others = Delivery.objects.waiting().filter(reader=endpoint.reader, due_at__lt=later).exclude(pk=delivery.pk)
-    others.update(due_at=later)
+    with transaction.atomic():
+        free = list(others.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        Delivery.objects.filter(pk__in=free).update(due_at=later)
 
 
 @transaction.atomic

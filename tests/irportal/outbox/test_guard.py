@@ -1,12 +1,16 @@
 """Nothing is ever sent to an address only we can reach, whatever the URL looks like (W-T1, W-T4)."""
 
 import itertools
+import shutil
 import socket
+import ssl
+import subprocess
 import time
 
 import pytest
 
 from irportal.outbox.channels import guard
+from tests import needs
 from tests.receiver import Answer
 
 PUBLIC = "93.184.215.14"
@@ -101,10 +105,6 @@ MALFORMED = [
     "https://hook..example/",
     "https://hook.example/ü",
 ]
-
-
-class Dialled(AssertionError):
-    """A connection was begun."""
 
 
 @pytest.fixture
@@ -307,4 +307,51 @@ def test_what_drips_after_the_status_is_cut_off_and_the_status_counts(receiver, 
     began = time.monotonic()
 
     assert guard.post(receiver.url(), b"{}", {}, seconds=0.6).status == 202
+    assert time.monotonic() - began < 1.5
+
+
+# With TLS: the certificate is the named host's, though the address was dialled
+
+
+@pytest.fixture
+def secure(receiver, monkeypatch, tmp_path, settings, resolver) -> list[str]:
+    """The receiver speaks TLS as hook.example, whose name leads to it; we trust its certificate and no other."""
+    if not shutil.which("openssl"):
+        needs.missing("openssl is not installed", "apt-get install openssl")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=hook.example -days 2"
+    names = ["-addext", "subjectAltName=DNS:hook.example", "-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
+    subprocess.run([*command.split(), *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(certificate, key)
+    own.sni_callback = lambda line, name, context: asked.append(name)
+    asked: list[str] = []
+    receiver.server.socket = own.wrap_socket(receiver.server.socket, server_side=True, do_handshake_on_connect=False)
+    trusted = ssl.create_default_context(cafile=certificate)
+    monkeypatch.setattr(guard, "_certificates", lambda: trusted)
+    resolver.say("127.0.0.1")
+    return asked
+
+
+def test_the_host_keeps_its_name_in_tls_and_in_the_request(secure, receiver, resolver):
+    reply = post(f"https://hook.example:{receiver.port}/hook?a=b")
+
+    assert (reply.status, resolver.asked, secure) == (200, 1, ["hook.example"])
+    assert receiver.posted[0].headers["Host"] == f"hook.example:{receiver.port}"
+    assert receiver.posted[0].path == "/hook?a=b"
+
+
+def test_a_certificate_of_another_host_is_not_accepted(secure, receiver):
+    with pytest.raises(ssl.SSLCertVerificationError):
+        post(f"https://other.example:{receiver.port}/")
+    assert receiver.posted == []
+
+
+def test_a_handshake_that_never_ends_is_cut_off_in_time(settings, resolver):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.WEBHOOK_ALLOW_CIDRS, settings.WEBHOOK_PORTS = ["127.0.0.0/8"], [silent.getsockname()[1]]
+        resolver.say("127.0.0.1")
+        began = time.monotonic()
+        with pytest.raises(OSError):
+            guard.post(f"https://hook.example:{silent.getsockname()[1]}/", b"{}", {}, seconds=0.5)
     assert time.monotonic() - began < 1.5

@@ -294,6 +294,20 @@ def test_a_program_is_told_what_a_reader_need_not_read_any_more(freezer, receive
     assert fan_out.supersede(timezone.now()) == 0
 
 
+def test_what_a_dying_receiver_had_read_arrives_again_under_the_same_id(freezer, receiver):
+    dies = lambda handler: handler.connection.shutdown(2)  # noqa: E731
+    for n in range(9):
+        receiver.answers[f"/{n}"] = [dies] * (1 + n % 3)
+        endpoint(receiver.url(f"/{n}"))
+    tell()
+    run_until_over(freezer)
+
+    ids = {(posted.path, posted.headers["webhook-id"]) for posted in receiver.posted}
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
+    assert len(ids) == 9
+    assert len(receiver.posted) == 9 + sum(1 + n % 3 for n in range(9))
+
+
 # A dead endpoint stops nobody (W-T4)
 
 
