@@ -11,6 +11,7 @@ from irportal.outbox.models import Delivery, Endpoint, new_salt
 ROTATION = timedelta(hours=24)
 GIVE_UP = timedelta(days=5)
 PAUSE = timedelta(minutes=1)  # for everything else to an endpoint that has just failed: a dead one costs little
+LAST = 9  # priority of what goes to a failing one: whoever answers is told first
 
 
 def succeeded(endpoint: Endpoint) -> None:
@@ -18,17 +19,18 @@ def succeeded(endpoint: Endpoint) -> None:
 
 
 def failed(endpoint: Endpoint, delivery: Delivery, *, wait: timedelta = timedelta()) -> None:
-    """Remember since when nothing gets through, and let what else waits for it wait a little longer.
+    """Remember since when nothing gets through, and let what waits for it wait longer and behind all others.
 
     `wait` is how long the endpoint asked to be left alone.
     """
     now = timezone.now()
     Endpoint.objects.filter(pk=endpoint.pk, failing_since=None).update(failing_since=now)
     later = now + max(PAUSE, wait)
+    Delivery.objects.filter(pk=delivery.pk).update(priority=LAST)
     others = Delivery.objects.waiting().filter(reader=endpoint.reader, due_at__lt=later).exclude(pk=delivery.pk)
     with transaction.atomic():
         free = list(others.select_for_update(skip_locked=True).values_list("pk", flat=True))
-        Delivery.objects.filter(pk__in=free).update(due_at=later)
+        Delivery.objects.filter(pk__in=free).update(due_at=later, priority=LAST)
 
 
 @transaction.atomic

@@ -324,6 +324,21 @@ def test_a_dead_endpoint_stops_neither_mail_nor_the_others(freezer, receiver, sm
     assert not Delivery.objects.exclude(lease_until=None).exists()
 
 
+def test_whoever_answers_is_told_before_an_endpoint_that_does_not(freezer, receiver):
+    receiver.answers["/dead"] = [Answer(500)] * 9
+    endpoint(receiver.url("/dead"))
+    for n in range(8):
+        endpoint(receiver.url(f"/{n}"))
+    tell()
+    engine.run_once()
+    freezer.shift(HOUR)
+    tell(thread="INC-43")
+    engine.run_once()
+
+    assert receiver.paths()[0] == "/dead"
+    assert receiver.paths()[9:].index("/dead") == 8
+
+
 def test_an_endpoint_that_is_down_is_tried_once_a_minute_however_much_waits_for_it(freezer, receiver):
     receiver.answers["/dead"] = [Answer(500)] * 99
     endpoint(receiver.url("/dead"))
