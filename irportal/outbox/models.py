@@ -394,7 +394,7 @@ def new_salt() -> str:
 class Endpoint(models.Model):
     """Where another program or a chat room is told; it has to answer a challenge before anything is sent there.
 
-    Its secret is not stored: it follows from `salt` and SECRET_KEY (docs/decisions/0006).
+    Its secret is not stored: it follows from `salt` and SECRET_KEY (docs/decisions/0008).
     """
 
     class Kind(models.TextChoices):
