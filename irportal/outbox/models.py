@@ -107,6 +107,7 @@ TYPES = dict.fromkeys(("sent", "sent_n", "next", "next_n"), "bigint") | {
     "at": "timestamptz",
     "answer": "text",
     "worker": "text",
+    "code": "smallint",
 }
 _prepared: WeakKeyDictionary[psycopg.Connection[Any], set[bytes]] = WeakKeyDictionary()
 
@@ -145,9 +146,13 @@ def _in_one_statement(steps: list[str], facts: dict[str, Any]) -> int:
         if one.name not in _prepared.setdefault(raw, set()):
             _checked(raw.pgconn.prepare(one.name, one.sql))
             _prepared[raw].add(one.name)
-        values = [facts[name].isoformat() if name == "at" else str(facts[name]) for name in one.facts]
-        answer = _checked(raw.pgconn.exec_prepared(one.name, [value.encode() for value in values]))
+        answer = _checked(raw.pgconn.exec_prepared(one.name, [_as_text(facts[name]) for name in one.facts]))
     return int(answer.get_value(0, 0) or 0)
+
+
+def _as_text(fact: Any) -> bytes | None:
+    """A fact as libpq takes it; None is NULL."""
+    return None if fact is None else (fact.isoformat() if isinstance(fact, datetime) else str(fact)).encode()
 
 
 def _checked(result: PGresult) -> PGresult:
