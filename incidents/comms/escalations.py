@@ -3,7 +3,6 @@
 What was called stays called: a lower severity takes nothing back, a higher one only calls sooner.
 """
 
-import logging
 from datetime import datetime
 
 from django.db import transaction
@@ -11,6 +10,7 @@ from django.utils import timezone
 
 from incidents.comms import letters
 from incidents.comms.models import Escalation
+from incidents.comms.turns import each_incident
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Incident, Role, RoleContact, TimelineEntry
 from incidents.policy import matrix
@@ -18,7 +18,6 @@ from incidents.policy.models import EscalationRule
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
 
-log = logging.getLogger(__name__)
 URGENT = 1
 
 
@@ -68,12 +67,7 @@ def _counted(rule: EscalationRule, was: Escalation | None, now: datetime) -> tup
 
 def run_due(now: datetime) -> None:
     """Call whoever is due, one transaction per incident. Safe to run anywhere, any time."""
-    waiting = Escalation.objects.due(now).order_by("incident_id")
-    for pk in waiting.values_list("incident_id", flat=True).distinct():
-        try:
-            _call(pk, now)
-        except Exception:
-            log.exception("nobody could be called for incident %s", pk)
+    each_incident(Escalation.objects.due(now), _call, now)
 
 
 @transaction.atomic

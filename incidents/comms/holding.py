@@ -1,6 +1,5 @@
 """The engine's turn: hold or escalate whatever is due and unwritten. Any number of hands may run it at once."""
 
-import logging
 from datetime import datetime
 
 from django.conf import settings
@@ -8,22 +7,17 @@ from django.db import transaction
 
 from incidents.comms import actions, duties, letters
 from incidents.comms.models import CommsDuty, Message
+from incidents.comms.turns import each_incident
 from incidents.lifecycle.models import Incident, Role
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
 from statuspage.models import Component, Notice
 
-log = logging.getLogger(__name__)
-
 
 def run_due(now: datetime) -> None:
     """Hold or escalate whatever is due and unwritten, one transaction per incident. Safe to run anywhere, any time."""
     waiting = CommsDuty.objects.overdue(now).filter(escalated_at=None)
-    for pk in waiting.values_list("incident_id", flat=True).distinct().order_by("incident_id"):
-        try:
-            _keep(pk, now)
-        except Exception:
-            log.exception("the due promises of incident %s could not be kept", pk)
+    each_incident(waiting, _keep, now)
 
 
 @transaction.atomic

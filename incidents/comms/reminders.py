@@ -1,6 +1,5 @@
 """Before a promise is due its owner hears of it: once, all of one incident in one mail, and never after the fact."""
 
-import logging
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -8,22 +7,18 @@ from django.db.models import F
 
 from incidents.comms import letters, queries
 from incidents.comms.models import CommsDuty, DutyQuerySet, Message
+from incidents.comms.turns import each_incident
 from incidents.lifecycle.models import Incident
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
 
-log = logging.getLogger(__name__)
 TOGETHER = timedelta(minutes=5)  # reminders so close to each other go in one mail
 
 
 def run_due(now: datetime) -> None:
     """Remind of whatever falls due soon and nobody has been reminded of. Safe to run anywhere, any time."""
     waiting = _coming(CommsDuty.objects.open(), now).filter(remind_at__lte=now)
-    for pk in waiting.values_list("incident_id", flat=True).distinct().order_by("incident_id"):
-        try:
-            _remind(pk, now)
-        except Exception:
-            log.exception("the owners of incident %s could not be reminded", pk)
+    each_incident(waiting, _remind, now)
 
 
 def _coming(rows: DutyQuerySet, now: datetime) -> DutyQuerySet:

@@ -11,6 +11,7 @@ import re
 from datetime import UTC
 from email.message import EmailMessage
 from email.policy import EmailPolicy
+from email.utils import format_datetime
 from typing import Any
 
 from django.conf import settings
@@ -70,11 +71,7 @@ class Form:
             "unsubscribe_url.html": _encoded(html.escape(url), more=True),
         }
         head = f"To: {wire_address(delivery.address)}\r\nMessage-ID: {message_id(delivery)}\r\n"
-        if url:
-            head += (
-                f"List-Id: status updates <status.{settings.MAIL_DOMAIN}>\r\nList-Unsubscribe: <{url}>\r\n"
-                "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
-            )
+        head += "".join(f"{name}: {value}\r\n" for name, value in leave_headers(url).items())
         body = [part if isinstance(part, bytes) else own[part] for part in self.parts]
         return b"".join((self.head, head.encode("ascii"), *body))
 
@@ -87,15 +84,35 @@ def wire_address(address: str) -> str:
     return found
 
 
+def headers(announcement: Announcement) -> dict[str, str]:
+    """What every mail of this announcement carries besides sender and subject, whatever channel it leaves by."""
+    thread = f"<{announcement.thread.lower()}.thread@{settings.MAIL_DOMAIN}>"
+    return {
+        "Date": format_datetime(announcement.made_at.astimezone(UTC)),
+        "In-Reply-To": thread,
+        "References": thread,
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+    }
+
+
+def leave_headers(url: str) -> dict[str, str]:
+    """How the reader's mail program stops this (RFC 2369, RFC 8058); nothing for staff, who have no `url`."""
+    if not url:
+        return {}
+    return {
+        "List-Id": f"status updates <status.{settings.MAIL_DOMAIN}>",
+        "List-Unsubscribe": f"<{url}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
+
+
 def _head(announcement: Announcement) -> bytes:
     message = EmailMessage(policy=WIRE)
     message["From"] = settings.MAIL_FROM
     message["Subject"] = announcement.subject
-    message["Date"] = announcement.made_at.astimezone(UTC)
-    thread = f"<{announcement.thread.lower()}.thread@{settings.MAIL_DOMAIN}>"
-    message["In-Reply-To"] = message["References"] = thread
-    message["Auto-Submitted"] = "auto-generated"
-    message["X-Auto-Response-Suppress"] = "All"
+    for name, value in headers(announcement).items():
+        message[name] = value
     message["MIME-Version"] = "1.0"
     return message.as_bytes().removesuffix(b"\r\n")
 

@@ -5,8 +5,7 @@ Which of the library's errors is whose fault is told by what it carries, so that
 
 import html
 import smtplib
-from datetime import UTC, timedelta
-from email.utils import format_datetime
+from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
@@ -57,27 +56,12 @@ def letter(delivery: Delivery) -> EmailMultiAlternatives:
     told = delivery.announcement
     url = audiences.leave_url(told.audience)(delivery.leave) if delivery.leave else ""
     own = {"why": delivery.why, "unsubscribe_url": url}
-    thread = f"<{told.thread.lower()}.thread@{settings.MAIL_DOMAIN}>"
-    headers = {
-        "Message-ID": wire.message_id(delivery),
-        "Date": format_datetime(told.made_at.astimezone(UTC)),
-        "In-Reply-To": thread,
-        "References": thread,
-        "Auto-Submitted": "auto-generated",
-        "X-Auto-Response-Suppress": "All",
-    }
-    if url:
-        headers |= {
-            "List-Id": f"status updates <status.{settings.MAIL_DOMAIN}>",
-            "List-Unsubscribe": f"<{url}>",
-            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-        }
     message = EmailMultiAlternatives(
         subject=told.subject,
         body=wire.MARKS.sub(lambda mark: own[mark[1]], told.text),
         from_email=settings.MAIL_FROM,
         to=[wire.wire_address(delivery.address)],
-        headers=headers,
+        headers={"Message-ID": wire.message_id(delivery), **wire.headers(told), **wire.leave_headers(url)},
     )
     if told.html:
         message.attach_alternative(wire.MARKS.sub(lambda mark: html.escape(own[mark[1]]), told.html), "text/html")
