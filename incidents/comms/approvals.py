@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from incidents.comms import duties
 from incidents.comms.models import Approval, Message
-from incidents.lifecycle.models import Incident, Role, RoleAssignment, RoleContact
+from incidents.lifecycle.models import Role, RoleAssignment, RoleContact
+from incidents.policy.models import ApprovalRule
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.refused import Refused
@@ -49,33 +50,46 @@ class Seat:
 
 def seats(message: Message) -> list[Seat]:
     """The approvals this message needs, in the policy's order; empty where it needs none."""
-    return seats_of(message.incident, [message])[message.pk]
+    return seats_of([message])[message.pk]
 
 
-def seats_of(incident: Incident, messages: list[Message]) -> dict[int, list[Seat]]:
-    """The same for many messages of one incident, by their key; four queries whatever their number."""
+def seats_of(messages: list[Message]) -> dict[int, list[Seat]]:
+    """The same for many messages of any incidents, by their key; four queries whatever their number."""
+    if not messages:
+        return {}
+    incidents = {message.incident_id: message.incident for message in messages}
     rules = defaultdict(list)
-    for rule in incident.policy_version.approval_rules.all():
-        rules[rule.message_class].append(Role(rule.role))
-    people = _people(incident)
+    for rule in ApprovalRule.objects.filter(
+        version__in={incident.policy_version_id for incident in incidents.values()}
+    ):
+        rules[rule.version_id, rule.message_class].append(Role(rule.role))
+    people = _people(list(incidents))
     given = {
         (row.message_id, row.role, row.content_hash): row
         for row in Approval.objects.filter(message__in=[message.pk for message in messages]).select_related("by")
     }
     return {
         message.pk: [
-            Seat(role, _other(people.get(role), message), given.get((message.pk, role, message.content_hash)))
-            for role in rules[message.message_class]
+            Seat(
+                role,
+                _other(people[message.incident_id].get(role), message),
+                given.get((message.pk, role, message.content_hash)),
+            )
+            for role in rules[incidents[message.incident_id].policy_version_id, message.message_class]
         ]
         for message in messages
     }
 
 
-def _people(incident: Incident) -> dict[str, User]:
+def _people(incidents: list[int]) -> dict[int, dict[str, User]]:
     """Who fills each role: on the incident, else by the contact list; a stand-in's role only on the incident."""
     listed = RoleContact.objects.filter(person__is_active=True).exclude(role__in=STAND_IN).select_related("person")
-    held = RoleAssignment.objects.filter(incident=incident, ended_at=None, person__is_active=True)
-    return {row.role: row.person for rows in (listed, held.select_related("person")) for row in rows if row.person}
+    everywhere = {row.role: row.person for row in listed if row.person}
+    found = {incident: dict(everywhere) for incident in incidents}
+    held = RoleAssignment.objects.filter(incident__in=incidents, ended_at=None, person__is_active=True)
+    for row in held.select_related("person"):
+        found[row.incident_id][row.role] = row.person
+    return found
 
 
 def _other(person: User | None, message: Message) -> User | None:

@@ -203,7 +203,7 @@ def panels(incident: Incident, drafts: list[Message], me: User) -> list[Message]
     """The drafts with their approvals: who has given, who is missing, whether `me` can, how many it would reach."""
     if not drafts:
         return drafts
-    seats = approvals.seats_of(incident, drafts)
+    seats = approvals.seats_of(drafts)
     facts = customers_of(incident)
     counts = {audience: reach(audience, facts) for audience in ("customers", "contracts")}
     for draft in drafts:

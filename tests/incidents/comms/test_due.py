@@ -9,10 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from incidents.comms import actions, holding
+from incidents.comms import actions, approvals, holding
 from incidents.comms.models import CommsDuty
 from incidents.lifecycle import actions as lifecycle
-from incidents.lifecycle.models import Role
+from incidents.lifecycle.models import Incident, Role
 from tests import people
 
 pytestmark = pytest.mark.django_db
@@ -92,8 +92,24 @@ def test_a_draft_that_waits_blocks_its_promise_and_is_one_click_away(declare, sc
     draft = actions.write(incident, audience="customers", text="We are looking.", by=lee)
     answer = screen()
 
-    assert f"by {lee} waits for approval." in text(answer)
+    assert f"by {lee} waits for approval by Lin, comms lead." in text(answer)
     assert f'href="/portal/incidents/INC-1#message-{draft.pk}"' in answer.content.decode()
+
+
+def test_an_approval_that_is_there_is_no_longer_asked_for(declare, screen, freezer, lee, lin):
+    incident = declare()
+    before_due(incident, freezer, 5)
+    approvals.approve(actions.write(incident, audience="customers", text="We are looking.", by=lee), by=lin)
+    shown = text(screen())
+    assert f"by {lee} waits to be sent." in shown
+    assert "waits for approval" not in shown
+
+
+def test_a_draft_nobody_but_its_author_could_approve_asks_for_anybody_who_may(declare, screen, freezer, lin):
+    incident = declare()
+    before_due(incident, freezer, 5)
+    actions.write(incident, audience="customers", text="We are looking.", by=lin)
+    assert f"by {lin} waits for approval by somebody else who may publish, for the comms lead." in text(screen())
 
 
 def test_a_draft_for_internal_readers_blocks_no_promise_to_customers(declare, screen, freezer, lee):
@@ -163,8 +179,10 @@ def test_script_in_a_title_is_text_here_too(declare, screen, freezer):
     assert "<script>alert" not in screen().content.decode()
 
 
-def test_ten_incidents_ask_no_more_questions_than_one(declare, screen, freezer):
+def test_ten_incidents_ask_no_more_questions_than_one(declare, screen, freezer, lee):
     def asked() -> int:
+        for incident in Incident.objects.filter(messages=None):
+            actions.write(incident, audience="customers", text="We are looking.", by=lee)
         screen()
         with CaptureQueriesContext(connection) as queries:
             screen()
