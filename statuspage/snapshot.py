@@ -20,6 +20,8 @@ from statuspage.models import BASE36, Component, ComponentGroup, Notice, NoticeQ
 
 DEEDS = ["notice.published", "notice.next_update_set", "component.changed"]
 MOST_RECENT = 50
+LONGEST_POST = 20_000  # bytes of what a webhook is told, as Standard Webhooks advises
+CUT = " […]"
 
 
 def changed_at() -> datetime | None:
@@ -192,11 +194,25 @@ def unresolved_json(now: datetime) -> bytes:
 
 
 def newest_json(notice: Notice, now: datetime) -> str:
-    """One incident with its newest update alone: what a webhook is told, in the shape of the other documents."""
+    """One incident with its newest update alone: what a webhook is told, in the shape of the other documents.
+
+    LONGEST_POST bytes at most: the list of components gives way first, then the end of the text; `shortlink` has all.
+    """
     components = _components()
     row = _incident_rows(Notice.objects.filter(pk=notice.pk), components)[0]
-    row["incident_updates"] = row["incident_updates"][:1]
-    return _document(now, status=_status(components), incident=row).decode()
+    newest = row["incident_updates"][0]
+    row["incident_updates"] = [newest]
+
+    def told() -> bytes:
+        return _document(now, status=_status(components), incident=row)
+
+    if len(told()) > LONGEST_POST:
+        row["components"], newest["affected_components"] = [], None
+    words = newest["body"]
+    while words and (over := len(told()) - LONGEST_POST) > 0:
+        words = words[: -max(over // 4, 1)]  # hardly any character takes more than 4 bytes
+        newest["body"] = words.rstrip() + CUT
+    return told().decode()
 
 
 def maintenances_json(now: datetime) -> bytes:

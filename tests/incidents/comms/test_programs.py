@@ -5,11 +5,14 @@ from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from standardwebhooks import Webhook
 
 from incidents.comms import actions
 from irportal.outbox import engine
 from irportal.outbox.models import Announcement, Delivery
+from statuspage import snapshot
+from statuspage.models import Component, Notice, NoticeComponent
 from tests.factories import endpoint
 from tests.receiver import Answer
 
@@ -67,10 +70,32 @@ def test_each_update_is_posted_with_its_own_text_alone(declare, update, freezer,
     ]
 
 
-def test_the_longest_text_is_within_twenty_kilobytes(declare, update, freezer, receiver, smtp_relay):
-    update(declare(), customer_text="é" * 5000)
+@pytest.mark.parametrize("letter", ["é", "字", "🚨", '"', "\\"])
+def test_the_longest_text_is_within_twenty_kilobytes_and_keeps_its_beginning(declare, update, letter):
+    text = "We are looking. " + letter * 4980
+    update(declare(), customer_text=text)
     payload = Announcement.objects.exclude(payload="").get().payload
+    (told,) = json.loads(payload)["incident"]["incident_updates"]
+    whole = told["body"] == text
+    start = told["body"].removesuffix(snapshot.CUT)
+
     assert len(payload.encode()) <= 20_000
+    assert whole or (told["body"] != start and text.startswith(start) and len(payload.encode()) > 19_900)
+
+
+def test_hundreds_of_components_give_way_to_the_text(declare, update):
+    incident = declare()
+    update(incident, customer_text="We are looking.")
+    notice = Notice.objects.get()
+    for number in range(300):
+        component = Component.objects.create(name=f"Region {number}")
+        NoticeComponent.objects.create(notice=notice, component=component, state="partial_outage")
+    payload = snapshot.newest_json(notice, timezone.now())
+    told = json.loads(payload)["incident"]
+
+    assert len(payload.encode()) <= 20_000
+    assert (told["components"], told["incident_updates"][0]["body"]) == ([], "We are looking.")
+    assert told["shortlink"].endswith(f"/{incident.ref}")
 
 
 # Chat rooms
