@@ -1,0 +1,73 @@
+"""Redis is no memory and on nobody's way: without it incidents are declared and mail leaves as ever (R-T4)."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from incidents.lifecycle.models import Incident
+from irportal.celery import app
+from irportal.outbox import engine
+from irportal.outbox.models import Delivery
+from tests import people
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(params=["refuses", "never answers"])
+def asked(request, monkeypatch) -> Iterator[socket.socket]:
+    """The broker's socket: closed, or one that takes connections and says nothing, as a frozen Redis does."""
+    with socket.socket() as broker:
+        broker.bind(("127.0.0.1", 0))
+        if request.param == "never answers":
+            broker.listen()
+            broker.setblocking(False)
+        monkeypatch.setattr(app.conf, "broker_url", f"redis://127.0.0.1:{broker.getsockname()[1]}/0")
+        yield broker
+
+
+def was_called(broker: socket.socket) -> bool:
+    try:
+        broker.accept()[0].close()
+    except OSError:
+        return False
+    return True
+
+
+def test_declaring_and_sending_never_wait_for_the_broker(
+    asked, client, organisation, grace, roles, freezer, smtp_relay
+):
+    client.force_login(people.person("Root", "admin"))
+    for number in range(20):
+        answer = client.post(
+            "/portal/incidents/declare",
+            {
+                "title": f"Outage {number}",
+                "type": "T01",
+                "severity": "1",
+                f"component_{organisation['api'].pk}": "major_outage",
+                "impact": "Every request fails.",
+                "started_at": "2026-03-02 14:20",
+                "detected_at": "2026-03-02 14:22",
+                "source": "monitoring",
+                "commander": grace.pk,
+                "personal_data": "no",
+                "ai_involved": "unknown",
+            },
+        )
+        assert answer.status_code == 302
+    engine.run_once()
+
+    assert Incident.objects.count() == 20
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
+    assert len(smtp_relay.taken) == Delivery.objects.count() >= 20
+    assert not was_called(asked)
+
+
+def test_a_call_would_have_been_seen(asked):
+    if asked.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        with socket.create_connection(asked.getsockname(), 1):
+            assert was_called(asked)
+    else:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(asked.getsockname(), 1)
