@@ -22,7 +22,9 @@ def asked(request, monkeypatch) -> Iterator[socket.socket]:
         if request.param == "never answers":
             broker.listen()
             broker.setblocking(False)
-        monkeypatch.setattr(app.conf, "broker_url", f"redis://127.0.0.1:{broker.getsockname()[1]}/0")
+        monkeypatch.setitem(app.conf, "broker_url", f"redis://127.0.0.1:{broker.getsockname()[1]}/0")
+        soon = {"socket_timeout": 0.2, "socket_connect_timeout": 0.2, "max_retries": 1, "interval_start": 0}
+        monkeypatch.setitem(app.conf, "broker_transport_options", soon)  # whoever calls it fails instead of hanging
         yield broker
 
 
