@@ -206,13 +206,22 @@ def newest_json(notice: Notice, now: datetime) -> str:
     def told() -> bytes:
         return _document(now, status=_status(components), incident=row)
 
-    if len(told()) > LONGEST_POST:
+    whole = told()
+    if len(whole) > LONGEST_POST:
         row["components"], newest["affected_components"] = [], None
-    words = newest["body"]
-    while words and (over := len(told()) - LONGEST_POST) > 0:
-        words = words[: -max(over // 4, 1)]  # hardly any character takes more than 4 bytes
-        newest["body"] = words.rstrip() + CUT
-    return told().decode()
+        whole = told()
+    if len(whole) > LONGEST_POST:
+        newest["body"] = _cut(newest["body"], len(whole) - LONGEST_POST)
+        whole = told()
+    return whole.decode()
+
+
+def _cut(text: str, over: int) -> str:
+    """The beginning of `text` and a mark that it goes on; as JSON it takes `over` bytes less at least."""
+    most = len(_json(text)) - over
+    while text and (too_much := len(_json(text + CUT)) - most) > 0:
+        text = text[: -max(too_much // 4, 1)]  # hardly any character takes more than 4 bytes
+    return text.rstrip() + CUT
 
 
 def maintenances_json(now: datetime) -> bytes:
@@ -234,7 +243,11 @@ def _document(now: datetime, **parts: Any) -> bytes:
         "time_zone": "Etc/UTC",
         "updated_at": _stamp(changed_at() or now),
     }
-    return json.dumps({"page": head, **parts}, ensure_ascii=False, separators=(",", ":")).encode()
+    return _json({"page": head, **parts})
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _status(components: list[Component]) -> dict[str, str]:

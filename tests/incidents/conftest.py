@@ -59,6 +59,25 @@ def declare(organisation, grace) -> Callable[..., Incident]:
 
 
 @pytest.fixture
+def declaration(organisation, grace) -> dict[str, object]:
+    """What the form to declare sends for the seeds' example."""
+    return {
+        "title": "Agent API unavailable",
+        "type": "T01",
+        "severity": "1",
+        f"component_{organisation['api'].pk}": "major_outage",
+        f"component_{organisation['dashboard'].pk}": "",
+        "impact": "Every request fails.",
+        "started_at": "2026-03-02 14:20",
+        "detected_at": "2026-03-02 14:22",
+        "source": "monitoring",
+        "commander": grace.pk,
+        "personal_data": "no",
+        "ai_involved": "unknown",
+    }
+
+
+@pytest.fixture
 def update(grace, lin) -> Callable[..., Incident]:
     """Grace writes an update and Lin approves what customers read of it; the state stays unless `status` is given."""
 

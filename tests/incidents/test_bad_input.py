@@ -65,24 +65,6 @@ def incident(signed_in, declare) -> Incident:
     return declare()
 
 
-@pytest.fixture
-def declaration(organisation, grace) -> dict[str, object]:
-    return {
-        "title": "Agent API unavailable",
-        "type": "T01",
-        "severity": "1",
-        f"component_{organisation['api'].pk}": "major_outage",
-        f"component_{organisation['dashboard'].pk}": "",
-        "impact": "Every request fails.",
-        "started_at": "2026-03-02 14:20",
-        "detected_at": "2026-03-02 14:22",
-        "source": "monitoring",
-        "commander": grace.pk,
-        "personal_data": "no",
-        "ai_involved": "unknown",
-    }
-
-
 def change(client, part, **given) -> dict[str, object]:
     """What the page of `part` would send, with some fields typed over."""
     page = fields(client.get(f"{INC}/{part}").content.decode())
