@@ -92,7 +92,7 @@ class Portal:
     """Our engine on a database of its own."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         self.env = os.environ | {"DATABASE_URL": url, "VAR_DIR": str(folder), "LOG_LEVEL": "ERROR"}
         self.db = psycopg.connect(url, autocommit=True)
         self.size = 0
