@@ -24,7 +24,7 @@ from django.db import connection, models, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
-from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from irportal.outbox import bounces
@@ -103,6 +103,7 @@ WHERE d.id = %(next)s AND d.attempts = %(next_n)s AND d.state = 'pending' AND d.
 AND NOT EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target = d.reader)
 AND NOT EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target = d.address)
 RETURNING n"""
+NO_WAIT = ", set_config('synchronous_commit', 'off', true)"
 TYPES = dict.fromkeys(("sent", "sent_n", "next", "next_n"), "bigint") | {
     "at": "timestamptz",
     "answer": "text",
@@ -120,34 +121,83 @@ class Prepared(NamedTuple):
     facts: list[str]
 
 
+TO_DISK = Prepared(b"outbox_to_disk", b"SELECT pg_logical_emit_message(true, 'outbox', '')", [])
+
+
 @cache
-def _as_one(steps: tuple[str, ...]) -> Prepared:
+def _as_one(steps: tuple[str, ...], *, waits: bool = True) -> Prepared:
+    """All steps in one statement, which counts the rows of the last; what does not wait for the disk needs TO_DISK."""
     names = [f"step{number}" for number in range(len(steps))]
     whole = [step if "RETURNING" in step else f"{step} RETURNING 1" for step in steps]
     parts = ", ".join(f"{name} AS ({step})" for name, step in zip(names, whole, strict=True))
-    sql = f"WITH {parts} SELECT count(*) FROM {names[-1]}"  # noqa: S608  (our own words only)
+    sql = f"WITH {parts} SELECT count(*){'' if waits else NO_WAIT} FROM {names[-1]}"  # noqa: S608  (our own words only)
     facts = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", sql)))
     for number, fact in enumerate(facts, 1):
         sql = sql.replace(f"%({fact})s", f"${number}::{TYPES[fact]}")
-    return Prepared(f"outbox_{len(steps)}".encode(), sql.encode(), facts)
+    return Prepared(f"outbox_{len(steps)}_{waits}".encode(), sql.encode(), facts)
 
 
-def _in_one_statement(steps: list[str], facts: dict[str, Any]) -> int:
-    """All steps as one statement, prepared once per connection; how many rows the last one touched.
+def _in_one_go(wanted: "list[Progress]") -> list[bool | Exception]:
+    """Each as one statement and transaction of its own, all in one round trip, and one wait for the disk for all.
 
-    Every message passes here twice over, so libpq is spoken to without a cursor: that costs a third.
+    Every message passes here, so libpq is spoken to without a cursor: that costs a third.
     """
-    one = _as_one(tuple(steps))
     connection.ensure_connection()
     raw = connection.connection
     if connection.in_atomic_block and raw.info.transaction_status == TransactionStatus.IDLE:
         raw.execute("SELECT 1")  # has the driver begin the transaction
     with connection.wrap_database_errors:
-        if one.name not in _prepared.setdefault(raw, set()):
-            _checked(raw.pgconn.prepare(one.name, one.sql))
-            _prepared[raw].add(one.name)
-        answer = _checked(raw.pgconn.exec_prepared(one.name, [_as_text(facts[name]) for name in one.facts]))
-    return int(answer.get_value(0, 0) or 0)
+        if len(wanted) == 1:
+            steps, facts = wanted[0].written()
+            one = _ready(raw, _as_one(tuple(steps)))
+            answer = _checked(raw.pgconn.exec_prepared(one.name, [_as_text(facts[name]) for name in one.facts]))
+            return [wanted[0].begin is None or answer.get_value(0, 0) == b"1"]
+        return _in_pipeline(raw, wanted)
+
+
+def _in_pipeline(raw: Any, wanted: "list[Progress]") -> list[bool | Exception]:
+    statements = []
+    for one in wanted:
+        steps, facts = one.written()
+        ready = _ready(raw, _as_one(tuple(steps), waits=False))
+        statements.append((ready.name, [_as_text(facts[name]) for name in ready.facts]))
+    statements.append((_ready(raw, TO_DISK).name, []))
+    raw.pgconn.enter_pipeline_mode()
+    try:
+        for name, params in statements:
+            raw.pgconn.send_query_prepared(name, params)
+            raw.pgconn.pipeline_sync()
+        answers = [_next_answer(raw.pgconn) for _ in statements]
+    finally:
+        raw.pgconn.exit_pipeline_mode()
+    _checked(answers.pop())
+    found: list[bool | Exception] = []
+    for one, answer in zip(wanted, answers, strict=True):
+        try:
+            found.append(one.begin is None or _checked(answer).get_value(0, 0) == b"1")
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            found.append(error)
+    return found
+
+
+def _next_answer(line: Any) -> PGresult:
+    """The result of the next statement; the marks behind it are read, too."""
+    answer: PGresult = line.get_result()
+    ahead = answer
+    while ahead is None or ahead.status != ExecStatus.PIPELINE_SYNC:
+        ahead = line.get_result()
+        if ahead is None and line.status != ConnStatus.OK:
+            raise psycopg.OperationalError(line.get_error_message())
+    return answer
+
+
+def _ready(raw: Any, one: Prepared) -> Prepared:
+    if one.name not in _prepared.setdefault(raw, set()):
+        _checked(raw.pgconn.prepare(one.name, one.sql))
+        _prepared[raw].add(one.name)
+    return one
 
 
 def _as_text(fact: Any) -> bytes | None:
@@ -187,6 +237,30 @@ KEY = {
 }
 
 
+class Progress(NamedTuple):
+    """How far a sender came: `sent` was accepted with `answer` (code and words), and `begin` comes next."""
+
+    at: datetime
+    worker: str
+    sent: "Delivery | None" = None
+    answer: tuple[int | None, str] | None = None
+    begin: "Delivery | None" = None
+
+    def written(self) -> tuple[list[str], dict[str, Any]]:
+        """The steps and their facts."""
+        facts: dict[str, Any] = {"at": self.at, "worker": self.worker}
+        steps: list[str] = []
+        if self.sent and self.answer:
+            code, said = self.answer
+            facts |= {"sent": self.sent.pk, "sent_n": self.sent.attempts, "code": code}
+            facts["answer"] = said[:300].replace("\0", "")
+            steps += ENDED, MARKED
+        if self.begin:
+            facts |= {"next": self.begin.pk, "next_n": self.begin.attempts}
+            steps.append(BEGUN)
+        return steps, facts
+
+
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def fan_out(self, announcement: Announcement, rows: QuerySet[Any, Any], *, key_start: str) -> None:
         """Write the deliveries of `announcement` to `rows` (`audiences.Readers`) in one statement.
@@ -214,28 +288,16 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         rows = self.raw(CLAIM.format(skip=skip), [channel, at, at, beyond, limit, until])
         return sorted(rows, key=lambda row: (row.priority, row.due_at, row.pk))
 
-    def step(
-        self,
-        *,
-        sent: "Delivery | None" = None,
-        code: int | None = 250,
-        answer: str = "",
-        begin: "Delivery | None" = None,
-        worker: str,
-        at: datetime,
-    ) -> bool:
-        """Mark `sent` as accepted with its proof and write the start of `begin`'s try, in one commit.
+    def progress(self, wanted: "list[Progress]") -> list[bool | Exception]:
+        """Write down how far some messages came, a commit for each, and return when all of them are safe on disk.
 
-        False: `begin` must not be sent, for it expired, its reader left, or another worker has it by now.
+        For each of `wanted`: False when the one to begin must not be sent, for it expired, its reader left, or another
+        worker has it by now; an exception when the database refused this one alone. Raises what the database says
+        when it could not be asked.
         """
-        facts = {"at": at, "worker": worker}
-        if sent:
-            facts |= {"sent": sent.pk, "sent_n": sent.attempts, "code": code, "answer": answer[:300].replace("\0", "")}
-        if begin:
-            facts |= {"next": begin.pk, "next_n": begin.attempts}
-        steps = [*([ENDED, MARKED] if sent else []), *([BEGUN] if begin else [])]
-        took = _in_one_statement if connection.vendor == "postgresql" else _one_by_one
-        return took(steps, facts) == 1 or begin is None
+        if connection.vendor == "postgresql":
+            return _in_one_go(wanted)
+        return [_one_by_one(*one.written()) == 1 or one.begin is None for one in wanted]
 
     def waiting(self) -> "DeliveryQuerySet":
         return self.filter(state=Delivery.State.PENDING)

@@ -9,7 +9,6 @@ import os
 import socket
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,7 +21,8 @@ from django.utils import timezone
 from irportal.outbox import actions
 from irportal.outbox.channels import Answer, Line, Outcome, chat, guard, smtp, webhook
 from irportal.outbox.channels import django as any_mailer
-from irportal.outbox.models import LEASE, Attempt, Channel, Delivery, Pulse, Suppression, database_now
+from irportal.outbox.models import LEASE, Attempt, Channel, Delivery, Progress, Pulse, Suppression, database_now
+from irportal.outbox.talks import Elsewhere, Step, Talk, side_by_side, through
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Claim:
     until: float  # of time.monotonic(): no clock that jumps makes a lease longer
     ahead: timedelta = timedelta()
     channel: str = "smtp"
+    streak: int = 0  # how often the transport had failed by then
 
     def now(self) -> datetime:
         return timezone.now() + self.ahead
@@ -83,23 +84,9 @@ def send_due(seconds: float = TURN_SECONDS) -> int:
 def _send_mail(stop: float) -> int:
     """When one claim does not take everything, MAIL_CONNECTIONS senders work side by side."""
     first = claim()
-    helpers = settings.MAIL_CONNECTIONS - 1 if len(first.left) == line_of("smtp").at_once else 0
-    if not helpers:
-        return _work(first, stop)
-    with ThreadPoolExecutor(helpers, thread_name_prefix="sender") as pool:
-        others = [pool.submit(_help, stop) for _ in range(helpers)]
-        return _work(first, stop) + sum(other.result() for other in others)
-
-
-def _help(stop: float) -> int:
-    """One more sender, with a database connection of its own."""
-    try:
-        return _work(claim(), stop)
-    except (OperationalError, InterfaceError):
-        log.exception("the database did not answer a sender")
-        return 0
-    finally:
-        connection.close()
+    others = settings.MAIL_CONNECTIONS - 1 if len(first.left) == line_of("smtp").at_once else 0
+    senders = [_sender(first, stop), *(_sender(claim(), stop) for _ in range(others))]
+    return sum(side_by_side(senders, _take_steps))
 
 
 def claim(name: str = "smtp") -> Claim:
@@ -111,7 +98,7 @@ def claim(name: str = "smtp") -> Claim:
     began, now, line = time.monotonic(), database_now(), line_of(name)
     channel = Channel.objects.get_or_create(name=name)[0] if line.breaks else Channel(name=name)
     lasts = (LEASE - MARGIN).total_seconds() if line.breaks else SLOW_SECONDS
-    held = Claim(deque(), began + lasts, now - timezone.now(), name)
+    held = Claim(deque(), began + lasts, now - timezone.now(), name, channel.fail_streak)
     if channel.fail_streak and not _may_probe(channel, now):
         return held
     with transaction.atomic():
@@ -150,19 +137,30 @@ def _suspects_last(rows: list[Delivery]) -> list[Delivery]:
 
 
 def _work(held: Claim, stop: float) -> int:
+    """One sender, and what it held; return how many were accepted."""
+    return int(side_by_side([_sender(held, stop)], _take_steps)[0])
+
+
+def _sender(held: Claim, stop: float) -> Talk:
+    """Claim after claim over one line; the talk ends with how many were accepted."""
     sent = 0
     try:
         while held.left:
-            with line_of(held.channel)() as line:
+            line = line_of(held.channel)()
+            yield Elsewhere(line.__enter__)
+            try:
                 while held.left:
-                    sent += send_claimed(held, line)
+                    sent += yield from _send_claimed(held, line)
                     Channel.objects.filter(name=held.channel, fail_streak__gt=0).update(
                         open_until=None, fail_streak=0, failing_since=None, alarmed_at=None, last_error=""
                     )
                     held = claim(held.channel) if time.monotonic() < stop else Claim(deque(), 0.0)
+            finally:
+                line.__exit__()
     except Outcome as outcome:
+        _open(held, outcome)
+    finally:
         _hand_back(held)
-        _open(held.channel, outcome)
     return sent
 
 
@@ -171,17 +169,21 @@ def send_claimed(held: Claim, line: Line) -> int:
 
     Raises Outcome when the transport breaks. What was not begun is handed back.
     """
+    return int(side_by_side([_send_claimed(held, line)], _take_steps)[0])
+
+
+def _send_claimed(held: Claim, line: Line) -> Talk:
     sent, proof = 0, None
     try:
         while held.left and time.monotonic() < held.until:
             delivery = held.left.popleft()
-            begun = _begin(delivery, held, proof)
+            begun = yield from _begin(delivery, held, proof)
             proof = None
             if not begun:
                 line.drop()
                 continue
             crash_point("after_begin")
-            answer = _try(line, delivery, held)
+            answer = yield from _try(line, delivery, held)
             if answer is not None:
                 proof, sent = (delivery, answer), sent + 1
     finally:
@@ -191,14 +193,12 @@ def send_claimed(held: Claim, line: Line) -> int:
     return sent
 
 
-def _begin(delivery: Delivery, held: Claim, proof: tuple[Delivery, Answer] | None) -> bool:
+def _begin(delivery: Delivery, held: Claim, proof: tuple[Delivery, Answer] | None) -> Talk:
     """Write that its try begins, and in the same commit that the one before was accepted. False: do not send it."""
-    sent, (code, answer) = proof or (None, Answer(0, ""))
     poison = delivery.attempts - delivery.forgiven > POISON_STARTS and _unfinished(delivery) >= POISON_STARTS
-    begin = None if poison else delivery
-    if sent or begin:
-        done = Delivery.objects.step(sent=sent, code=code, answer=answer, begin=begin, worker=WORKER, at=held.now())
-        if begin and done:
+    if proof or not poison:
+        sent, answer = proof or (None, None)
+        if (yield Step(Progress(held.now(), WORKER, sent, answer, None if poison else delivery))) and not poison:
             return True
     _settle(delivery, held.now())
     return False
@@ -208,10 +208,13 @@ def _unfinished(delivery: Delivery) -> int:
     return delivery.tries.filter(finished_at=None, n__gt=delivery.forgiven).count()
 
 
-def _try(line: Line, delivery: Delivery, held: Claim) -> Answer | None:
-    """Hand it over and return the answer; None when it did not get through. Raises Outcome for the transport."""
+def _try(line: Line, delivery: Delivery, held: Claim) -> Talk:
+    """Hand it over; the talk ends with the answer, or None when it did not get through.
+
+    Raises Outcome for the transport.
+    """
     try:
-        answer = line.send(delivery, held.left[0] if held.left else None)
+        answer = yield from through(line.send(delivery, held.left[0] if held.left else None))
     except Outcome as outcome:
         _failed(delivery, outcome, held.now())
         if outcome.blame in (Attempt.Outcome.TRANSPORT, Attempt.Outcome.UNCERTAIN):
@@ -232,7 +235,7 @@ def _mark(delivery: Delivery, answer: Answer, held: Claim) -> None:
     for pause in MARK_PAUSES:
         time.sleep(pause)
         try:
-            Delivery.objects.step(sent=delivery, code=answer.code, answer=answer.text, worker=WORKER, at=held.now())
+            Delivery.objects.progress([Progress(held.now(), WORKER, delivery, answer)])
             return
         except (OperationalError, InterfaceError):
             connection.close()
@@ -316,17 +319,23 @@ def give_or_take(wait: timedelta, failures: int, key: str) -> timedelta:
     return wait * (0.8 + 0.4 * share)
 
 
-def _open(name: str, outcome: Outcome) -> None:
-    """Leave the transport alone for 5, 10, 20, then 30 seconds; no message is blamed for it."""
-    now, streak = database_now(), Channel.objects.values_list("fail_streak", flat=True).get(pk=name)
-    wait = PROBE_SECONDS[min(streak, len(PROBE_SECONDS) - 1)]
-    Channel.objects.filter(pk=name, fail_streak=streak).update(
+def _open(held: Claim, outcome: Outcome) -> None:
+    """Leave the transport alone for 5, 10, 20, then 30 seconds; no message is blamed for it.
+
+    Of several senders that meet the same outage, one counts.
+    """
+    now, wait = database_now(), PROBE_SECONDS[min(held.streak, len(PROBE_SECONDS) - 1)]
+    Channel.objects.filter(pk=held.channel, fail_streak=held.streak).update(
         fail_streak=F("fail_streak") + 1,
         failing_since=Coalesce("failing_since", now),
         open_until=now + timedelta(seconds=wait),
         last_error=outcome.answer.replace("\0", ""),
     )
     log.error("the mail relay does not work (%s); next try in %s s", outcome.code or outcome.blame, wait)
+
+
+def _take_steps(wanted: list[Progress]) -> list[bool | Exception]:
+    return Delivery.objects.progress(wanted)
 
 
 def crash_point(name: str) -> None:

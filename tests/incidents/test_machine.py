@@ -16,7 +16,7 @@ from incidents.comms.models import Message
 from incidents.lifecycle.models import Incident
 from irportal.ledger.models import Entry
 from irportal.outbox import engine
-from irportal.outbox.models import LEASE, Announcement, Delivery
+from irportal.outbox.models import LEASE, Announcement, Delivery, Progress
 from irportal.refused import Refused
 from statuspage.models import NoticeUpdate, Subscriber
 from statuspage.subscriptions import leave, token_for
@@ -147,7 +147,7 @@ class Machine(RuleBasedStateMachine):
         """It claims, begins its first message and is gone."""
         held = Delivery.objects.claim(timezone.now(), limit=3)
         if held:
-            Delivery.objects.step(begin=held[0], worker="dead", at=timezone.now())
+            Delivery.objects.progress([Progress(timezone.now(), "dead", begin=held[0])])
 
     @invariant()
     def what_was_sent_stays_sent(self) -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import ClassVar, NamedTuple, Protocol, Self
 
 from irportal.outbox.models import Delivery
+from irportal.outbox.talks import Talk
 
 
 class Outcome(Exception):
@@ -41,8 +42,8 @@ class Line(Protocol):
 
     def __exit__(self, *raised: object) -> None: ...
 
-    def send(self, delivery: Delivery, ahead: Delivery | None) -> Answer:
-        """Hand one message over and return the answer. Raises Outcome.
+    def send(self, delivery: Delivery, ahead: Delivery | None) -> Answer | Talk:
+        """Hand one message over and return the answer, or a talk that ends with it. Raises Outcome.
 
         `ahead` comes next: a channel may begin to speak of it, but not send any of it.
         """

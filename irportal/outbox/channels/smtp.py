@@ -2,6 +2,7 @@
 
 import smtplib
 import ssl
+from collections import deque
 from contextlib import suppress
 from datetime import timedelta
 from typing import ClassVar
@@ -12,11 +13,12 @@ from django.conf import settings
 from irportal.outbox import bounces
 from irportal.outbox.channels import Answer, Outcome
 from irportal.outbox.models import Attempt, Delivery
+from irportal.outbox.talks import Elsewhere, Talk, Wait
 from irportal.outbox.wire import Form, wire_address
 
 CONNECT_SECONDS, COMMAND_SECONDS = 10, 30
 PER_CONNECTION = 100
-LONGEST_ANSWER = 8192  # bytes of one line
+LONGEST_LINE, LONGEST_ANSWER = 8192, 100  # bytes of one line, lines of one answer
 Reply = tuple[int, bytes]
 
 
@@ -32,6 +34,8 @@ class Line:
         self.host, self.port = url.hostname or "127.0.0.1", url.port or 25
         self.secure = url.scheme == "smtp+starttls"
         self.user, self.password = unquote(url.username or ""), unquote(url.password or "")
+        self.relay = smtplib.SMTP()
+        self.lines: deque[bytes] = deque()  # of answers, read but not looked at
         self.forms: dict[int, Form] = {}
         self.named: Delivery | None = None  # whose envelope the relay has, its answers unread
 
@@ -42,26 +46,22 @@ class Line:
     def __exit__(self, *raised: object) -> None:
         self._goodbye()
 
-    def send(self, delivery: Delivery, ahead: Delivery | None) -> Answer:
-        """Give one message to the relay and return its answer. Raises Outcome with who is to blame.
+    def send(self, delivery: Delivery, ahead: Delivery | None) -> Talk:
+        """Give one message to the relay; the talk ends with its Answer. Raises Outcome with who is to blame.
 
         With pipelining the envelope of `ahead` goes out behind this message, so that the next call finds its answers.
         """
-        form = self._form(delivery)
-        data = form.fill(delivery).replace(b"\r\n.", b"\r\n..")
-        if self.sent >= PER_CONNECTION:
-            self._goodbye()
-            self._connect()
+        data = self._form(delivery).fill(delivery).replace(b"\r\n.", b"\r\n..")
         try:
-            self._name(delivery)
+            yield from self._name(delivery)
         except OSError as error:
             raise self._broken(Attempt.Outcome.TRANSPORT, str(error)) from error
         self.sent += 1
         follows = self._envelope(ahead) if ahead and self.pipelines and self.sent < PER_CONNECTION else b""
         self.named = ahead if follows else None
         try:
-            self.relay.send(data + b".\r\n" + follows)
-            code, answer = self._read()
+            yield from self._write(data + b".\r\n" + follows)
+            code, answer = yield from self._read()
         except OSError as error:
             raise self._broken(Attempt.Outcome.UNCERTAIN, f"no answer after the message: {error}") from error
         if code != 250:
@@ -81,7 +81,10 @@ class Line:
         return self.forms[delivery.announcement_id]
 
     def _connect(self) -> None:
-        self.sent, self.named = 0, None
+        """Open a line in place of the one there may be. Raises Outcome."""
+        self._goodbye()
+        self.sent, self.named, self.rest = 0, None, b""
+        self.lines.clear()
         try:
             self.relay = smtplib.SMTP(self.host, self.port, settings.MAIL_DOMAIN, timeout=CONNECT_SECONDS)
             self._prepare()
@@ -99,6 +102,8 @@ class Line:
                 self.relay.login(self.user, self.password)
             self.relay.ehlo_or_helo_if_needed()
             self.pipelines = self.relay.has_extn("pipelining")
+            if self.relay.sock:
+                self.relay.sock.setblocking(False)
         except BaseException:
             self.relay.close()
             raise
@@ -107,6 +112,7 @@ class Line:
         """Say goodbye where the relay can take it: not between an envelope and its message."""
         with suppress(OSError):
             if self.relay.sock and not self.named:
+                self.relay.sock.settimeout(COMMAND_SECONDS)
                 self.relay.quit()
         self.relay.close()
 
@@ -119,41 +125,61 @@ class Line:
         to = wire_address(delivery.address)
         return f"MAIL FROM:<{bounces.verp(delivery.key)}>\r\nRCPT TO:<{to}>\r\nDATA\r\n".encode("ascii")
 
-    def _name(self, delivery: Delivery) -> None:
+    def _name(self, delivery: Delivery) -> Talk:
         """Bring the relay to the point where it takes the message. Raises Outcome where it refuses."""
-        if not self.relay.sock:
-            self._connect()
+        if not self.relay.sock or self.sent >= PER_CONNECTION:
+            yield Elsewhere(self._connect)
         commands = self._envelope(delivery).splitlines(keepends=True)
-        if self.named is not delivery:
-            if self.pipelines:
-                self.relay.send(b"".join(commands))
-            else:
-                return self._judge(self._one_by_one(commands))
-        self.named = None
-        self._judge([self._read() for _ in commands])
-
-    def _one_by_one(self, commands: list[bytes]) -> list[Reply]:
         replies: list[Reply] = []
+        if self.named is not delivery and self.pipelines:
+            yield from self._write(b"".join(commands))
         for command in commands:
-            self.relay.send(command)
-            replies.append(self._read())
-            if replies[-1][0] not in (250, 251, 354):
+            if self.named is not delivery and not self.pipelines:
+                yield from self._write(command)
+            replies.append((yield from self._read()))
+            if not self.pipelines and replies[-1][0] not in (250, 251, 354):
                 break
-        return replies
+        self.named = None
+        yield from self._judge(replies)
 
-    def _read(self) -> Reply:
-        """The next answer of the relay, as smtplib reads it, in a quarter of the time."""
+    def _write(self, data: bytes) -> Talk:
+        while data:
+            if not self.relay.sock:
+                raise smtplib.SMTPServerDisconnected("the relay closed the connection")
+            try:
+                data = data[self.relay.sock.send(data) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                yield Wait(self.relay.sock.fileno(), COMMAND_SECONDS, write=True)
+
+    def _read(self) -> Talk:
+        """The next answer of the relay, of one line or several; the talk ends with its Reply."""
         words = []
         while True:
-            line = self.relay.file.readline(LONGEST_ANSWER) if self.relay.file else b""
-            if not line:
-                self.relay.close()
-                raise smtplib.SMTPServerDisconnected("the relay closed the connection")
+            while not self.lines:
+                yield from self._receive()
+            line = self.lines.popleft()
             words.append(line[4:].strip())
             if line[3:4] != b"-":
                 return int(line[:3]) if line[:3].isdigit() else -1, b"\n".join(words)
+            if len(words) >= LONGEST_ANSWER:
+                raise smtplib.SMTPServerDisconnected("the relay does not end its answer")
 
-    def _judge(self, replies: list[Reply]) -> None:
+    def _receive(self) -> Talk:
+        """Whole lines into `lines`, once some more came."""
+        if not self.relay.sock:
+            raise smtplib.SMTPServerDisconnected("the relay closed the connection")
+        yield Wait(self.relay.sock.fileno(), COMMAND_SECONDS)
+        try:
+            data = self.relay.sock.recv(65536)
+        except (BlockingIOError, ssl.SSLWantReadError):  # half of an encrypted record
+            return
+        *whole, self.rest = (self.rest + data).split(b"\n")
+        self.lines.extend(whole)
+        if not data or len(self.rest) > LONGEST_LINE:
+            self.relay.close()
+            raise smtplib.SMTPServerDisconnected("the relay closed the connection")
+
+    def _judge(self, replies: list[Reply]) -> Talk:
         """Raises Outcome when the relay did not say 250, 250 (or 251), 354 to sender, reader and DATA."""
         wanted = ((250,), (250, 251), (354,))
         refused = next((n for n, (code, _) in enumerate(replies) if code not in wanted[n]), None)
@@ -164,7 +190,8 @@ class Line:
             self._broken(Attempt.Outcome.TRANSPORT, "")
         else:
             with suppress(OSError):  # a broken line is met, and blamed, by the next message
-                self.relay.rset()
+                yield from self._write(b"RSET\r\n")
+                yield from self._read()
         if refused == 0:  # the sender is ours: this is never about one reader
             raise Outcome(Attempt.Outcome.TRANSPORT, code, _text(answer))
         raise self._blame(code, answer, address_said=refused == 1)

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from irportal.outbox import engine, fan_out, sending
-from irportal.outbox.models import LEASE, Attempt, Channel, Delivery, Suppression
+from irportal.outbox.models import LEASE, Attempt, Channel, Delivery, Progress, Suppression
 from tests.factories import announcement, deliveries, mail_of
 
 pytestmark = pytest.mark.django_db
@@ -172,7 +172,7 @@ def test_a_message_that_kills_its_worker_three_times_is_put_aside_and_others_go_
     poison = deliveries(ANN)[0]
     for _ in range(sending.POISON_STARTS):
         claimed = Delivery.objects.claim(timezone.now())
-        assert Delivery.objects.step(begin=claimed[0], worker="dead", at=timezone.now())
+        assert Delivery.objects.progress([Progress(timezone.now(), "dead", begin=claimed[0])]) == [True]
         freezer.shift(LEASE + SECOND)
     announcement(BOB)
     engine.run_once()

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from irportal.outbox import actions, engine, fan_out, sending
 from irportal.outbox.channels import Outcome, smtp
-from irportal.outbox.models import LEASE, Attempt, Delivery
+from irportal.outbox.models import LEASE, Attempt, Delivery, Progress
+from irportal.outbox.talks import alone
 from tests.factories import announcement, deliveries
 
 pytestmark = pytest.mark.django_db
@@ -246,7 +247,7 @@ def test_a_try_is_never_removed(smtp_relay):
 
 def test_a_try_that_began_can_only_end(freezer):
     delivery = deliveries()[0]
-    Delivery.objects.step(begin=claim()[0], worker="one", at=timezone.now())
+    Delivery.objects.progress([Progress(timezone.now(), "one", begin=claim()[0])])
 
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         Attempt.objects.filter(delivery=delivery).update(worker="another", finished_at=timezone.now())
@@ -285,7 +286,7 @@ def test_who_leaves_after_the_envelope_left_gets_nothing_all_the_same(smtp_relay
     deliveries("ann@reader.example", "bob@reader.example", "cid@reader.example")
     claimed = claim()
     with smtp.Line() as line:
-        line.send(claimed[0], claimed[1])
+        alone(line.send(claimed[0], claimed[1]))
         actions.suppress("bob@reader.example", reason="unsubscribed")
         sending.send_claimed(sending.Claim(deque(claimed[1:]), float("inf")), line)
 

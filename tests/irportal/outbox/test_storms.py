@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from irportal.outbox import actions, alarms, engine, fan_out, sending
 from irportal.outbox.models import LEASE, Announcement, Attempt, Delivery
+from irportal.outbox.talks import alone, side_by_side
 from tests.factories import announcement
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -93,12 +94,12 @@ def send_until_it_dies_of(poison: Delivery) -> int:
     with smtp.Line() as line:
         while held.left:
             delivery = held.left.popleft()
-            if not sending._begin(delivery, held, None):
+            if not side_by_side([sending._begin(delivery, held, None)], Delivery.objects.progress)[0]:
                 line.drop()
             elif delivery.pk == poison.pk:
                 return sent
             else:
-                answer = line.send(delivery, None)
+                answer = alone(line.send(delivery, None))
                 sending._mark(delivery, answer, held)
                 sent += 1
     return sent

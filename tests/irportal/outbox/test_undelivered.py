@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from irportal.ledger.models import Entry
 from irportal.outbox import actions, alarms, engine, fan_out, sending
-from irportal.outbox.models import LEASE, Attempt, Delivery, Suppression
+from irportal.outbox.models import LEASE, Attempt, Delivery, Progress, Suppression
 from tests import people
 from tests.factories import announcement, deliveries, mail_of
 
@@ -115,7 +115,7 @@ def test_poison_sent_again_is_begun_three_times_more_and_no_oftener(freezer, smt
     for _ in range(2):
         for _ in range(sending.POISON_STARTS):
             begun = Delivery.objects.claim(timezone.now())[0]
-            Delivery.objects.step(begin=begun, worker="dead", at=timezone.now())
+            Delivery.objects.progress([Progress(timezone.now(), "dead", begin=begun)])
             freezer.shift(LEASE + timedelta(seconds=1))
         engine.run_once()
         poison.refresh_from_db()
