@@ -12,6 +12,7 @@ from datetime import UTC
 from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
+from functools import lru_cache, partial
 from typing import Any
 
 from django.conf import settings
@@ -55,7 +56,8 @@ class Form:
     def __init__(self, announcement: Announcement) -> None:
         self.leave_url = audiences.leave_url(announcement.audience)
         self.head = _head(announcement)
-        self.parts = _body(announcement)
+        self.parts = _merged(_body(announcement))
+        self.reasons = lru_cache(64)(partial(_both, "why"))  # many readers share one
 
     def fill(self, delivery: Delivery) -> bytes:
         """The whole message as it goes over the wire, lines ended by CRLF, dots not yet doubled.
@@ -64,12 +66,7 @@ class Form:
         ValueError for an address that no mail can be sent to.
         """
         url = self.leave_url(delivery.leave) if delivery.leave else ""
-        own = {
-            "why": _encoded(delivery.why, more=True),
-            "unsubscribe_url": _encoded(url, more=True),
-            "why.html": _encoded(html.escape(delivery.why), more=True),
-            "unsubscribe_url.html": _encoded(html.escape(url), more=True),
-        }
+        own = {**self.reasons(delivery.why), **_both("unsubscribe_url", url)}
         head = f"To: {wire_address(delivery.address)}\r\nMessage-ID: {message_id(delivery)}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in leave_headers(url).items())
         body = [part if isinstance(part, bytes) else own[part] for part in self.parts]
@@ -127,6 +124,22 @@ def _body(announcement: Announcement) -> list[bytes | str]:
     between, end = f"\r\n--{mark}\r\n", f"\r\n--{mark}--\r\n"
     page = [_part_head("html"), *_gapped(announcement.html, ".html")]
     return [start.encode(), *text, between.encode(), *page, end.encode()]
+
+
+def _merged(parts: list[bytes | str]) -> list[bytes | str]:
+    """The same with what lies between two gaps in one piece."""
+    merged: list[bytes | str] = []
+    for part in parts:
+        if merged and isinstance(part, bytes) and isinstance(merged[-1], bytes):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    return merged
+
+
+def _both(name: str, own: str) -> dict[str, bytes]:
+    """What fills a gap in the text and in the page."""
+    return {name: _encoded(own, more=True), f"{name}.html": _encoded(html.escape(own), more=True)}
 
 
 def _part_head(kind: str) -> bytes:
