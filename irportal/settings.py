@@ -215,11 +215,9 @@ if PRODUCTION and _relay.scheme == "smtp" and _relay.hostname not in ("127.0.0.1
     raise ImproperlyConfigured("SMTP_URL is smtp:// to another machine; production needs smtp+starttls:// for that.")
 MAIL_DOMAIN = env.str("MAIL_DOMAIN", "portal.example")
 MAIL_FROM = env.str("MAIL_FROM", f"{ORGANISATION} status <status@{MAIL_DOMAIN}>")
-MAIL_CONNECTIONS = env.int("MAIL_CONNECTIONS", 4 if PRODUCTION else 1)
+MAIL_CONNECTIONS = env.int("MAIL_CONNECTIONS", 8 if PRODUCTION else 1)
 if not 1 <= MAIL_CONNECTIONS <= 64:
     raise ImproperlyConfigured(f"MAIL_CONNECTIONS is {MAIL_CONNECTIONS}; it can be 1 to 64.")
-if MAIL_CONNECTIONS > 1 and DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    raise ImproperlyConfigured("MAIL_CONNECTIONS is more than 1; SQLite has one writer, so only 1 is of use.")
 MAIL_LEASE_SECONDS = env.int("MAIL_LEASE_SECONDS", 90)  # tests of dying senders shorten it
 if not 3 <= MAIL_LEASE_SECONDS <= 3600:
     raise ImproperlyConfigured(f"MAIL_LEASE_SECONDS is {MAIL_LEASE_SECONDS}; it can be 3 to 3600.")

@@ -6,6 +6,7 @@ Which of the library's errors is whose fault is told by what it carries, so that
 import html
 import smtplib
 from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from django.core.mail import EmailMultiAlternatives, mailers
 from irportal.outbox import audiences, wire
 from irportal.outbox.channels import Answer, Outcome
 from irportal.outbox.models import Attempt, Delivery
+from irportal.outbox.talks import Elsewhere, Talk
 
 OURS = {401, 403, 408, 425, 429}  # answers about our key or our pace, not about the message
 
@@ -39,10 +41,10 @@ class Line:
     def drop(self) -> None:
         """Nothing is spoken of ahead."""
 
-    def send(self, delivery: Delivery, ahead: Delivery | None) -> Answer:
+    def send(self, delivery: Delivery, ahead: Delivery | None) -> Talk:
         message = letter(delivery)
         try:
-            taken = self.mailer.send_messages([message])
+            taken = yield Elsewhere(partial(self.mailer.send_messages, [message]))
         except Exception as error:
             raise _blame(error) from error
         if not taken:

@@ -1,6 +1,7 @@
 """Mail by any Django mailer: the same words and headers, and the same judgement of who is to blame."""
 
 import smtplib
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from django.core import mail
 from django.core.mail import mailers
 
 from irportal.outbox import engine
+from irportal.outbox.channels import django as django_line
 from irportal.outbox.models import Attempt, Channel, Delivery
 from tests.factories import announcement, deliveries, mail_of
 
@@ -129,3 +131,22 @@ def test_a_failure_is_blamed_on_whose_fault_it_is(failing, error, outcome, state
 
     assert Attempt.objects.get(delivery=delivery).outcome == outcome
     assert Delivery.objects.get(pk=delivery.pk).state == state
+
+
+def test_several_mailers_work_at_the_same_time(settings, monkeypatch):
+    """A provider's interface takes its time, and each sender waits for its own call alone."""
+    settings.MAIL_CHANNEL, settings.MAIL_CONNECTIONS = "django", 3
+    settings.MAILERS = settings.MAILERS | {"delivery": {"BACKEND": LOCMEM}}
+    together = threading.Barrier(3)
+
+    class Slow(type(mailers.create_connection("delivery"))):
+        def send_messages(self, messages):
+            together.wait(10)
+            return len(messages)
+
+    monkeypatch.setattr("django.core.mail.handler.import_string", lambda path: Slow)
+    monkeypatch.setattr(django_line.Line, "at_once", 2)
+    announcement(*[f"reader{n}@reader.example" for n in range(6)])
+    engine.run_once()
+
+    assert set(Delivery.objects.values_list("state", "attempts")) == {("sent", 1)}
