@@ -6,12 +6,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from irportal.ledger import actions as ledger
-from irportal.outbox.models import Delivery, Endpoint, new_salt
+from irportal.outbox.models import LAST, Delivery, Endpoint, new_salt
 
 ROTATION = timedelta(hours=24)
 GIVE_UP = timedelta(days=5)
 PAUSE = timedelta(minutes=1)  # for everything else to an endpoint that has just failed: a dead one costs little
-LAST = 9  # priority of what goes to a failing one: whoever answers is told first
 
 
 def succeeded(endpoint: Endpoint) -> None:

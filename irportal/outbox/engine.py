@@ -18,10 +18,12 @@ from irportal.ledger import actions as ledger
 from irportal.ledger.models import Checkpoint, Entry
 from irportal.outbox import alarms, fan_out, sending
 from irportal.outbox.models import Pulse
+from irportal.outbox.posting import Posts, always
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY = CALL_EVERY = timedelta(seconds=60)
+POST_SECONDS = 1.0  # a turn looks after posts before the next begins
 
 _turns: list[Callable[[datetime], None]] = []
 
@@ -36,9 +38,28 @@ def on_turn(function: Callable[[datetime], None]) -> Callable[[datetime], None]:
     return function
 
 
-def run_once() -> None:
-    """One turn: duties, fan-out, deliveries (with a pulse before each claim), alarms, pulse, checkpoint."""
-    for function in (*_turns, fan_out.fan_out_pending, fan_out.supersede, _send, alarms.sound, _checkpoint):
+def run_once(seconds: float = sending.TURN_SECONDS, going: Callable[[], bool] = always) -> None:
+    """One turn, and one more each second while posts are out: nobody waits for a far end that says nothing.
+
+    Nothing is out any more when it returns, `seconds` later and a little at most. Once `going()` is false no post
+    begins.
+    """
+    with Posts(seconds, going) as posts:
+        _turn(posts)
+        while posts.busy:
+            _turn(posts)
+
+
+def _turn(posts: Posts) -> None:
+    """Duties, fan-out, mail (with a pulse before each claim), posts, alarms, checkpoint, pulse."""
+
+    def send(now: datetime) -> None:
+        sending.send_due(min(posts.seconds_left, sending.TURN_SECONDS), posts.pump)
+
+    def post(now: datetime) -> None:
+        posts.wait(POST_SECONDS)
+
+    for function in (*_turns, fan_out.fan_out_pending, fan_out.supersede, send, post, alarms.sound, _checkpoint):
         try:
             function(timezone.now())
         except OperationalError:
@@ -66,10 +87,6 @@ def _is_our_turn(now: datetime) -> bool:
     _, first = Pulse.objects.get_or_create(name="dead-man", defaults=facts)
     late = Pulse.objects.filter(name="dead-man", beat_at__lte=now - CALL_EVERY)
     return first or late.update(**facts) == 1
-
-
-def _send(now: datetime) -> None:
-    sending.send_due()
 
 
 def _checkpoint(now: datetime) -> None:

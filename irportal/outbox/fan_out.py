@@ -9,8 +9,8 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from irportal.outbox import actions, audiences, endpoints
-from irportal.outbox.models import Announcement, Delivery, Endpoint, Suppression
+from irportal.outbox import actions, audiences
+from irportal.outbox.models import LAST, Announcement, Delivery, Endpoint, Suppression
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def _to_endpoints(announcement: Announcement) -> list[Delivery]:
             reader=endpoint.reader,
             channel=endpoint.kind,
             address=endpoint.host,
-            priority=endpoints.LAST if endpoint.failing_since else announcement.priority,
+            priority=LAST if endpoint.failing_since else announcement.priority,
             due_at=announcement.made_at,
             expires_at=life[Endpoint.Kind(endpoint.kind)],
         )

@@ -32,6 +32,7 @@ from irportal.outbox import bounces
 LEASE = timedelta(seconds=settings.MAIL_LEASE_SECONDS)
 PULSE_LIMIT = timedelta(seconds=30)
 WAIT_LIMIT = timedelta(seconds=120)
+LAST = 9  # priority of what goes to an endpoint that fails: whoever answers is told first
 
 
 class Announcement(models.Model):
@@ -88,6 +89,40 @@ WITH due AS MATERIALIZED (
     ORDER BY q.priority, q.due_at, q.id LIMIT %s {skip})
 UPDATE outbox_delivery SET lease_until = %s, attempts = attempts + 1
 WHERE id IN (SELECT id FROM due) RETURNING *"""
+
+# The same for what is posted to endpoints: one more to each reader, while fewer than `each` are out to it and `host`
+# to its address, `kin` of them such as are claimed here. What is out is what is leased, by whomever.
+CLAIM_POSTS = """
+WITH busy AS MATERIALIZED (
+    SELECT b.reader, b.address, b.priority FROM outbox_delivery b
+    WHERE b.state = 'pending' AND b.channel IN ('chat', 'webhook')
+    AND b.lease_until >= %(now)s AND b.lease_until <= %(beyond)s),
+due AS (
+    SELECT q.id, q.address, q.priority, q.due_at,
+           row_number() OVER (PARTITION BY q.reader ORDER BY q.priority, q.due_at, q.id) AS place
+    FROM outbox_delivery q
+    WHERE q.state = 'pending' AND q.channel IN ('chat', 'webhook') AND q.due_at <= %(now)s
+    AND q.priority BETWEEN %(first)s AND %(last)s
+    AND (q.lease_until IS NULL OR q.lease_until < %(now)s OR q.lease_until > %(beyond)s)
+    AND (SELECT count(*) FROM busy b WHERE b.reader = q.reader) < %(each)s
+    AND NOT EXISTS (SELECT 1 FROM outbox_delivery p WHERE p.lane = q.lane AND p.state = 'pending' AND p.id < q.id)
+    AND NOT EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target = q.reader)),
+fair AS (
+    SELECT d.id, d.address, d.priority, d.due_at,
+           row_number() OVER (PARTITION BY d.address ORDER BY d.priority, d.due_at, d.id) AS place
+    FROM due d WHERE d.place = 1)
+UPDATE outbox_delivery SET lease_until = %(until)s, attempts = attempts + 1
+WHERE id IN (
+    SELECT f.id FROM fair f
+    WHERE f.place + (SELECT count(*) FROM busy b WHERE b.address = f.address) <= %(host)s
+    AND f.place + (SELECT count(*) FROM busy b WHERE b.address = f.address
+                   AND b.priority BETWEEN %(first)s AND %(last)s) <= %(kin)s
+    ORDER BY f.priority, f.due_at, f.id LIMIT %(limit)s)
+AND state = 'pending' AND due_at <= %(now)s
+AND (lease_until IS NULL OR lease_until < %(now)s OR lease_until > %(beyond)s) RETURNING *"""
+POSTS_LOCK = 6_963  # the advisory lock's number on PostgreSQL: one claim of posts at a time, or two count the same
+EACH, HOST = 2, 5  # posts out to one endpoint and to one host
+FAILING_EACH, FAILING_HOST = 1, 2  # of those, to an endpoint that failed the last time, and to all such of one host
 
 # The three steps of one message: its try ends well, it is marked as sent, the next one's try begins.
 ENDED = """
@@ -286,6 +321,27 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         instants = (now, now + 2 * LEASE, now + LEASE)
         at, beyond, until = (connection.ops.adapt_datetimefield_value(instant) for instant in instants)
         rows = self.raw(CLAIM.format(skip=skip), [channel, at, at, beyond, limit, until])
+        return sorted(rows, key=lambda row: (row.priority, row.due_at, row.pk))
+
+    @transaction.atomic
+    def claim_posts(self, now: datetime, *, limit: int, failing: bool = False) -> list["Delivery"]:
+        """Lease up to `limit` due posts, as `claim` does, so that no endpoint and no host has too many at once.
+
+        One more for each endpoint, however much waits for it; with `failing` what goes to those that failed the last
+        time, else only the others. The announcements come with them.
+        """
+        if limit < 1:
+            return []
+        if connection.vendor == "postgresql":  # SQLite's IMMEDIATE already is that
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [POSTS_LOCK])
+        instants = {"now": now, "beyond": now + 2 * LEASE, "until": now + LEASE}
+        times = {name: connection.ops.adapt_datetimefield_value(instant) for name, instant in instants.items()}
+        limits = {"limit": limit, "host": HOST, "each": EACH, "kin": HOST, "first": 0, "last": LAST - 1}
+        if failing:
+            limits |= {"each": FAILING_EACH, "kin": FAILING_HOST, "first": LAST, "last": LAST}
+        rows = list(self.raw(CLAIM_POSTS, {**times, **limits}))
+        models.prefetch_related_objects(rows, "announcement")
         return sorted(rows, key=lambda row: (row.priority, row.due_at, row.pk))
 
     def progress(self, wanted: "list[Progress]") -> list[bool | Exception]:

@@ -1,6 +1,7 @@
-"""Claim, begin one, send it, mark it: how deliveries leave, and what becomes of those that do not.
+"""Claim, begin one, send it, mark it: how mail leaves, and what becomes of deliveries that do not get through.
 
-Any number of senders work at once, on any number of machines; the claim alone shares the work between them.
+Any number of senders work at once, on any number of machines; the claim alone shares the work between them. What goes
+to the programs and chat rooms of others leaves by `posting`.
 """
 
 import gc
@@ -10,6 +11,7 @@ import os
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,17 +22,15 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from irportal.outbox import actions
-from irportal.outbox.channels import Answer, Line, Outcome, chat, guard, smtp, webhook
+from irportal.outbox.channels import Answer, Line, Outcome, Way, chat, smtp, webhook
 from irportal.outbox.channels import django as any_mailer
 from irportal.outbox.models import LEASE, Attempt, Channel, Delivery, Progress, Pulse, Suppression, database_now
 from irportal.outbox.talks import Elsewhere, Step, Talk, side_by_side, through
 
 log = logging.getLogger(__name__)
 
-LINES: dict[str, type[Line]] = {"chat": chat.Line, "webhook": webhook.Line}
+POSTS: dict[str, type[webhook.Post]] = {"chat": chat.Post, "webhook": webhook.Post}
 MAIL: dict[str, type[Line]] = {"smtp": smtp.Line, "django": any_mailer.Line}
-AFTER_MAIL = ("chat", "webhook")  # far ends of other people, each of which may be slow
-SLOW_SECONDS = 5  # of a claim for those, so that mail comes to its turn again
 MARGIN = min(timedelta(seconds=35), LEASE * 0.4)  # the longest send and a little: the least of a lease to begin with
 TURN_SECONDS = 40  # a turn stops claiming after this, so that Celery's limit never cuts a send
 RETRY_MINUTES = (1, 5, 10, 20, 30)
@@ -49,16 +49,23 @@ class Claim:
     left: deque[Delivery]
     until: float  # of time.monotonic(): no clock that jumps makes a lease longer
     ahead: timedelta = timedelta()
-    channel: str = "smtp"
     streak: int = 0  # how often the transport had failed by then
 
     def now(self) -> datetime:
         return timezone.now() + self.ahead
 
 
-def line_of(channel: str) -> type[Line]:
-    """How a channel's messages leave; mail (`smtp` in its rows) by what MAIL_CHANNEL names today."""
-    return LINES.get(channel) or MAIL[settings.MAIL_CHANNEL]
+def mail_line() -> type[Line]:
+    """How mail leaves (`smtp` in its rows, whatever MAIL_CHANNEL names today)."""
+    return MAIL[settings.MAIL_CHANNEL]
+
+
+def way_of(channel: str) -> type[Way]:
+    return POSTS.get(channel) or mail_line()
+
+
+def nothing() -> None:
+    """What most senders have to look after besides mail."""
 
 
 def beat() -> None:
@@ -69,46 +76,39 @@ def beat() -> None:
     )
 
 
-def send_due(seconds: float = TURN_SECONDS) -> int:
-    """Claim and send until nothing is due, the transport breaks or time is up; return how many were accepted.
+def send_due(seconds: float = TURN_SECONDS, meanwhile: Callable[[], None] = nothing) -> int:
+    """Claim and send mail until none is due, the relay breaks or time is up; return how many were accepted.
 
-    Mail goes first, and again after each few of the others.
+    When one claim does not take everything, MAIL_CONNECTIONS senders work side by side. `meanwhile` is called before
+    each message: it must be quick and raise nothing.
     """
     stop = time.monotonic() + seconds
-    sent = _send_mail(stop)
-    for channel in AFTER_MAIL:
-        while time.monotonic() < stop - guard.TOTAL_SECONDS and (held := claim(channel)).left:
-            sent += _work(held, stop=0) + _send_mail(stop)
-    return sent
-
-
-def _send_mail(stop: float) -> int:
-    """When one claim does not take everything, MAIL_CONNECTIONS senders work side by side."""
     first = claim()
-    others = settings.MAIL_CONNECTIONS - 1 if len(first.left) == line_of("smtp").at_once else 0
-    senders = [_sender(first, stop), *(_sender(claim(), stop) for _ in range(others))]
+    others = settings.MAIL_CONNECTIONS - 1 if len(first.left) == mail_line().at_once else 0
+    senders = [_sender(first, stop, meanwhile), *(_sender(claim(), stop, meanwhile) for _ in range(others))]
     gc.freeze()  # what is loaded by now is not searched for garbage again and again: a tenth of the work
     try:
-        return sum(side_by_side(senders, _take_steps))
+        return sum(side_by_side(senders, take_steps))
     finally:
         gc.unfreeze()
 
 
-def claim(name: str = "smtp") -> Claim:
-    """As many due deliveries as this sender may take of a channel at once.
+def claim() -> Claim:
+    """As much due mail as this sender may take at once.
 
     None while a broken transport is left alone, one to see whether it is back.
     """
     beat()
-    began, now, line = time.monotonic(), database_now(), line_of(name)
-    channel = Channel.objects.get_or_create(name=name)[0] if line.breaks else Channel(name=name)
-    lasts = (LEASE - MARGIN).total_seconds() if line.breaks else SLOW_SECONDS
-    held = Claim(deque(), began + lasts, now - timezone.now(), name, channel.fail_streak)
+    began, now = time.monotonic(), database_now()
+    channel = Channel.objects.get_or_create(name="smtp")[0]
+    lasts = (LEASE - MARGIN).total_seconds()
+    held = Claim(deque(), began + lasts, now - timezone.now(), channel.fail_streak)
     if channel.fail_streak and not _may_probe(channel, now):
         return held
     with transaction.atomic():
-        rows = Delivery.objects.claim(now, limit=1 if channel.fail_streak else line.at_once, channel=name)
-    held.left.extend(_suspects_last(rows if line.breaks else _one_each(rows)))
+        rows = Delivery.objects.claim(now, limit=1 if channel.fail_streak else mail_line().at_once)
+    begun = begun_in_vain(rows)
+    held.left.extend(sorted(rows, key=lambda row: begun.get(row.pk, 0)))
     crash_point("after_claim")
     return held
 
@@ -122,50 +122,38 @@ def _may_probe(channel: Channel, now: datetime) -> bool:
     return mine.update(open_until=until) == 1
 
 
-def _one_each(rows: list[Delivery]) -> list[Delivery]:
-    """The first for each far end; the rest is handed back, for how the first ends decides when they are due."""
-    first: dict[str, Delivery] = {}
-    for row in rows:
-        first.setdefault(row.reader, row)
-    _hand_back(Claim(deque(row for row in rows if first[row.reader] is not row), 0.0))
-    return list(first.values())
+def begun_in_vain(rows: list[Delivery]) -> dict[int, int]:
+    """By delivery, how often a sender that is gone had begun it.
 
-
-def _suspects_last(rows: list[Delivery]) -> list[Delivery]:
-    """What a dead sender had begun goes behind everything else: should it kill again, nobody waits for it."""
+    Such ones go behind everything else: should they kill again, nobody waits for it.
+    """
     again = [row.pk for row in rows if row.attempts > 1]
-    begun: dict[int, int] = {}
-    if again:
-        unfinished = Attempt.objects.filter(delivery__in=again, finished_at=None)
-        begun = dict(unfinished.order_by().values_list("delivery").annotate(Count("pk")))
-    return sorted(rows, key=lambda row: begun.get(row.pk, 0))
+    if not again:
+        return {}
+    unfinished = Attempt.objects.filter(delivery__in=again, finished_at=None)
+    return dict(unfinished.order_by().values_list("delivery").annotate(Count("pk")))
 
 
-def _work(held: Claim, stop: float) -> int:
-    """One sender, and what it held; return how many were accepted."""
-    return int(side_by_side([_sender(held, stop)], _take_steps)[0])
-
-
-def _sender(held: Claim, stop: float) -> Talk:
+def _sender(held: Claim, stop: float, meanwhile: Callable[[], None]) -> Talk:
     """Claim after claim over one line; the talk ends with how many were accepted."""
     sent = 0
     try:
         while held.left:
-            line = line_of(held.channel)()
+            line = mail_line()()
             yield Elsewhere(line.__enter__)
             try:
                 while held.left:
-                    sent += yield from _send_claimed(held, line)
-                    Channel.objects.filter(name=held.channel, fail_streak__gt=0).update(
+                    sent += yield from _send_claimed(held, line, meanwhile)
+                    Channel.objects.filter(name="smtp", fail_streak__gt=0).update(
                         open_until=None, fail_streak=0, failing_since=None, alarmed_at=None, last_error=""
                     )
-                    held = claim(held.channel) if time.monotonic() < stop else Claim(deque(), 0.0)
+                    held = claim() if time.monotonic() < stop else Claim(deque(), 0.0)
             finally:
                 line.__exit__()
     except Outcome as outcome:
         _open(held, outcome)
     finally:
-        _hand_back(held)
+        hand_back(held)
     return sent
 
 
@@ -174,15 +162,16 @@ def send_claimed(held: Claim, line: Line) -> int:
 
     Raises Outcome when the transport breaks. What was not begun is handed back.
     """
-    return int(side_by_side([_send_claimed(held, line)], _take_steps)[0])
+    return int(side_by_side([_send_claimed(held, line)], take_steps)[0])
 
 
-def _send_claimed(held: Claim, line: Line) -> Talk:
+def _send_claimed(held: Claim, line: Line, meanwhile: Callable[[], None] = nothing) -> Talk:
     sent, proof = 0, None
     try:
         while held.left and time.monotonic() < held.until:
+            meanwhile()
             delivery = held.left.popleft()
-            begun = yield from _begin(delivery, held, proof)
+            begun = yield from begin(delivery, held, proof)
             proof = None
             if not begun:
                 line.drop()
@@ -194,11 +183,11 @@ def _send_claimed(held: Claim, line: Line) -> Talk:
     finally:
         if proof:
             _mark(*proof, held)
-        _hand_back(held)
+        hand_back(held)
     return sent
 
 
-def _begin(delivery: Delivery, held: Claim, proof: tuple[Delivery, Answer] | None) -> Talk:
+def begin(delivery: Delivery, held: Claim, proof: tuple[Delivery, Answer] | None) -> Talk:
     """Write that its try begins, and in the same commit that the one before was accepted. False: do not send it."""
     poison = delivery.attempts - delivery.forgiven > POISON_STARTS and _unfinished(delivery) >= POISON_STARTS
     if proof or not poison:
@@ -221,7 +210,7 @@ def _try(line: Line, delivery: Delivery, held: Claim) -> Talk:
     try:
         answer = yield from through(line.send(delivery, held.left[0] if held.left else None))
     except Outcome as outcome:
-        _failed(delivery, outcome, held.now())
+        failed(delivery, outcome, held.now())
         if outcome.blame in (Attempt.Outcome.TRANSPORT, Attempt.Outcome.UNCERTAIN):
             raise Outcome(Attempt.Outcome.TRANSPORT, outcome.code, outcome.answer) from outcome
         return None
@@ -229,7 +218,7 @@ def _try(line: Line, delivery: Delivery, held: Claim) -> Talk:
         log.exception("delivery %s broke our own code", delivery.pk)
         line.drop()
         broken = Outcome(Attempt.Outcome.CRASHED, None, f"{type(error).__name__}: {error}")
-        _failed(delivery, broken, held.now())
+        failed(delivery, broken, held.now())
         return None
     crash_point("after_send_before_commit")
     return answer
@@ -247,7 +236,7 @@ def _mark(delivery: Delivery, answer: Answer, held: Claim) -> None:
     log.error("delivery %s left, and the database could not be told", delivery.pk)
 
 
-def _hand_back(held: Claim) -> None:
+def hand_back(held: Claim) -> None:
     """Give up leases on what was not begun, so that the next turn need not wait for them to end."""
     while held.left:
         row = held.left.popleft()
@@ -272,7 +261,7 @@ def _settle(delivery: Delivery, now: datetime) -> None:
 
 
 @transaction.atomic
-def _failed(delivery: Delivery, outcome: Outcome, now: datetime) -> None:
+def failed(delivery: Delivery, outcome: Outcome, now: datetime) -> None:
     """Apply the failure policy: who is to blame decides what happens next (reliability 1.5)."""
     Attempt.objects.filter(delivery=delivery, n=delivery.attempts, finished_at=None).update(
         finished_at=now, outcome=outcome.blame, code=outcome.code, answer=outcome.answer.replace("\0", "")
@@ -288,7 +277,7 @@ def _failed(delivery: Delivery, outcome: Outcome, now: datetime) -> None:
     elif outcome.blame in (Attempt.Outcome.TEMP, Attempt.Outcome.CRASHED):
         row.due_at = now + max(_wait(row), outcome.wait)
     crashes = row.tries.filter(outcome=Attempt.Outcome.CRASHED, n__gt=row.forgiven).count()
-    waits = line_of(row.channel).waits
+    waits = way_of(row.channel).waits
     used_up = waits is not None and row.failures > len(waits)
     if outcome.blame == Attempt.Outcome.PERM or crashes >= MAX_CRASHES or used_up or row.due_at >= row.expires_at:
         row.state = Delivery.State.DEAD
@@ -299,7 +288,7 @@ def _failed(delivery: Delivery, outcome: Outcome, now: datetime) -> None:
 
 
 def _wait(row: Delivery) -> timedelta:
-    waits = line_of(row.channel).waits
+    waits = way_of(row.channel).waits
     if waits is None:
         return retry_wait(row.failures, row.key)
     return give_or_take(waits[min(row.failures, len(waits)) - 1], row.failures, row.key)
@@ -330,7 +319,7 @@ def _open(held: Claim, outcome: Outcome) -> None:
     Of several senders that meet the same outage, one counts.
     """
     now, wait = database_now(), PROBE_SECONDS[min(held.streak, len(PROBE_SECONDS) - 1)]
-    Channel.objects.filter(pk=held.channel, fail_streak=held.streak).update(
+    Channel.objects.filter(pk="smtp", fail_streak=held.streak).update(
         fail_streak=F("fail_streak") + 1,
         failing_since=Coalesce("failing_since", now),
         open_until=now + timedelta(seconds=wait),
@@ -339,7 +328,7 @@ def _open(held: Claim, outcome: Outcome) -> None:
     log.error("the mail relay does not work (%s); next try in %s s", outcome.code or outcome.blame, wait)
 
 
-def _take_steps(wanted: list[Progress]) -> list[bool | Exception]:
+def take_steps(wanted: list[Progress]) -> list[bool | Exception]:
     return Delivery.objects.progress(wanted)
 
 

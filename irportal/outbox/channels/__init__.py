@@ -29,14 +29,19 @@ class Answer(NamedTuple):
     text: str
 
 
-class Line(Protocol):
-    """An open way to the far end, used by one sender for many messages. Entering it raises Outcome when it is down."""
+class Way(Protocol):
+    """How the messages of a channel leave: mail by a Line, the rest each by a post of its own (`webhook.Post`)."""
+
+    waits: ClassVar[tuple[timedelta, ...] | None]  # after each failure, then given up; None: as mail, until it expires
+
+
+class Line(Way, Protocol):
+    """An open way to the relay, used by one sender for many messages. Entering it raises Outcome when it is down.
+
+    While it is down (Outcome.TRANSPORT) no mail is claimed.
+    """
 
     at_once: ClassVar[int]  # how many messages one claim takes
-    breaks: ClassVar[bool]  # one far end for all: while it is down (Outcome.TRANSPORT) nothing is claimed
-    waits: ClassVar[
-        tuple[timedelta, ...] | None
-    ]  # after each failure, then it is given up; None: as mail, until it expires
 
     def __enter__(self) -> Self: ...
 

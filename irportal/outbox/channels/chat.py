@@ -10,16 +10,16 @@ from irportal.outbox.models import Delivery, Endpoint
 HEADERS = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "incident-portal"}
 
 
-class Line(webhook.Line):
+class Post(webhook.Post):
     """What a room does not take as it is will not be taken later; what it cannot take now is tried again like mail."""
 
     waits: ClassVar[tuple[timedelta, ...] | None] = None
     final: ClassVar[frozenset[int]] = frozenset(range(400, 500)) - {408, 425, 429}
 
-    def body(self, delivery: Delivery) -> bytes:
-        return delivery.announcement.chat.encode()
+    def text(self, delivery: Delivery) -> str:
+        return delivery.announcement.chat
 
-    def headers(self, endpoint: Endpoint, delivery: Delivery, body: bytes) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
         return HEADERS
 
 

@@ -24,7 +24,6 @@ class Line:
     """A connection of the mailer, as far as it keeps one."""
 
     at_once: ClassVar[int] = 100
-    breaks: ClassVar[bool] = True
     waits: ClassVar[tuple[timedelta, ...] | None] = None
 
     def __enter__(self) -> Self:

@@ -26,7 +26,6 @@ class Line:
     """A connection to the relay, made anew after PER_CONNECTION messages. Raises Outcome for everything that fails."""
 
     at_once: ClassVar[int] = PER_CONNECTION
-    breaks: ClassVar[bool] = True
     waits: ClassVar[tuple[timedelta, ...] | None] = None
 
     def __init__(self) -> None:

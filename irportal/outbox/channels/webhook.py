@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from django.utils import timezone
 
-from irportal.outbox import endpoints
 from irportal.outbox.channels import Answer, Outcome, guard
 from irportal.outbox.models import Attempt, Delivery, Endpoint
 from irportal.refused import Refused
@@ -29,49 +28,29 @@ WAITS = tuple(
 )
 
 
-class Line:
-    """Posts each delivery to its endpoint. What fails is blamed on that endpoint alone."""
+class Post:
+    """One delivery on its way to its endpoint. What fails is blamed on that endpoint alone.
 
-    at_once: ClassVar[int] = 4
-    breaks: ClassVar[bool] = False
+    Made where the database is at hand; `send` speaks to the far end only, so any thread may call it.
+    """
+
     waits: ClassVar[tuple[timedelta, ...] | None] = WAITS
     final: ClassVar[frozenset[int]] = frozenset({410})  # answers after which the same message is not tried again
 
-    def __enter__(self) -> Self:
-        return self
+    def __init__(self, endpoint: Endpoint, delivery: Delivery) -> None:
+        self.endpoint, self.delivery = endpoint, delivery
+        self.body = self.text(delivery).encode()
 
-    def __exit__(self, *raised: object) -> None:
-        """There is no line to close: each post has its own."""
+    def text(self, delivery: Delivery) -> str:
+        return delivery.announcement.payload
 
-    def drop(self) -> None:
-        """Nothing is spoken of ahead."""
+    def headers(self) -> dict[str, str]:
+        return signed(self.endpoint, self.delivery.key, self.body, timezone.now())
 
-    def send(self, delivery: Delivery, ahead: Delivery | None) -> Answer:
-        number = delivery.reader.rpartition(":")[2]
-        endpoint = Endpoint.objects.in_use().filter(pk=number).first()
-        if endpoint is None:
-            raise Outcome(Attempt.Outcome.PERM, None, "the endpoint is not in use any more")
-        try:
-            answer = self._answer(endpoint, delivery)
-        except Outcome as outcome:
-            endpoints.failed(endpoint, delivery, wait=outcome.wait)
-            if outcome.code == 410:
-                endpoints.switch_off(endpoint, reason="it answered 410, gone")
-            raise
-        endpoints.succeeded(endpoint)
-        return answer
-
-    def body(self, delivery: Delivery) -> bytes:
-        return delivery.announcement.payload.encode()
-
-    def headers(self, endpoint: Endpoint, delivery: Delivery, body: bytes) -> dict[str, str]:
-        return signed(endpoint, delivery.key, body, timezone.now())
-
-    def _answer(self, endpoint: Endpoint, delivery: Delivery) -> Answer:
+    def send(self) -> Answer:
         """The status of a 2xx. Raises Outcome for every other; the far end's own words are read by nobody."""
-        body = self.body(delivery)
         try:
-            reply = guard.post(endpoint.url, body, self.headers(endpoint, delivery, body))
+            reply = guard.post(self.endpoint.url, self.body, self.headers())
         except guard.Blocked as blocked:
             raise Outcome(Attempt.Outcome.TEMP, None, f"not sent: {blocked}") from blocked
         except (OSError, HTTPException) as error:

@@ -125,7 +125,7 @@ def test_a_worker_that_wakes_after_its_lease_cannot_overwrite_a_newer_result(fre
     late.attempts = 1
     Delivery.objects.filter(pk=late.pk).update(attempts=2, state="sent", accepted_at=timezone.now())
     Attempt.objects.create(delivery=late, n=1, started_at=timezone.now(), worker="late")
-    sending._failed(late, Outcome(Attempt.Outcome.PERM, 550, "no such user"), timezone.now())
+    sending.failed(late, Outcome(Attempt.Outcome.PERM, 550, "no such user"), timezone.now())
 
     assert state(late) == "sent"
 

@@ -94,7 +94,7 @@ def send_until_it_dies_of(poison: Delivery) -> int:
     with smtp.Line() as line:
         while held.left:
             delivery = held.left.popleft()
-            if not side_by_side([sending._begin(delivery, held, None)], Delivery.objects.progress)[0]:
+            if not side_by_side([sending.begin(delivery, held, None)], Delivery.objects.progress)[0]:
                 line.drop()
             elif delivery.pk == poison.pk:
                 return sent
