@@ -8,7 +8,7 @@ THROWAWAY = PORTAL_MODE=production PUBLIC_BASE_URL=https://status.example.com AL
 TAGS = $(addprefix --tag ,security urls templates admin caches files mail staticfiles)
 SPREAD = --numprocesses auto --dist loadfile --ignore tests/journeys
 
-.PHONY: run test check format chaos machine mutants bench-mail
+.PHONY: run test check format chaos machine mutants bench-mail bench-webhooks
 
 run: ## set everything up and run the portal with demo data: http://127.0.0.1:8000 (PORT=8001 for another)
 	@.ci/setup run
@@ -46,6 +46,10 @@ mutants: ## break the code in one place at a time and demand that a named test t
 bench-mail: ## how fast mail leaves, beside Postfix, plain Django and django-post_office; writes bench/mail.json
 	@.ci/setup bench
 	$(PYTHON) bench/mail.py $(BENCH)
+
+bench-webhooks: ## what endpoints that hang, drip or never end cost everybody else, on both databases (BENCH="--rounds 3")
+	@.ci/setup bench
+	for database in sqlite postgres; do $(PYTHON) bench/webhooks.py --database $$database $(BENCH) || exit 1; done
 
 format: ## what `check` would complain about and a tool can mend
 	@.ci/setup dev

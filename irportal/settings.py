@@ -10,6 +10,7 @@ import sqlite3
 import warnings
 import zoneinfo
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -234,6 +235,25 @@ if MAIL_CHANNEL == "django":
     if not isinstance(_options, dict):  # the value holds a key: it is not shown
         raise ImproperlyConfigured("MAIL_OPTIONS is not a JSON object.")
     MAILERS["delivery"] = {"BACKEND": _backend, "OPTIONS": _options}
+
+# What the mail provider's webhook says of bounces and complaints, by django-anymail's views.
+MAIL_EVENTS = env.str("MAIL_EVENTS", "")
+if MAIL_EVENTS not in ("", "amazon_ses", "brevo", "mailgun", "mailjet", "postmark", "sparkpost"):
+    raise ImproperlyConfigured(
+        f"MAIL_EVENTS is {MAIL_EVENTS!r}; it can be amazon_ses, brevo, mailgun, mailjet, postmark or sparkpost."
+    )
+if MAIL_EVENTS == "amazon_ses" and not find_spec("boto3"):
+    raise ImproperlyConfigured("MAIL_EVENTS is amazon_ses; that needs the package boto3.")
+MAIL_EVENTS_SECRET = env.str("MAIL_EVENTS_SECRET", "")
+if MAIL_EVENTS and (len(MAIL_EVENTS_SECRET) < 24 or ":" not in MAIL_EVENTS_SECRET):  # it is not shown
+    raise ImproperlyConfigured(
+        "MAIL_EVENTS_SECRET is not name:password of 24 characters or more; MAIL_EVENTS needs it."
+    )
+MAIL_EVENTS_OPTIONS = env.json("MAIL_EVENTS_OPTIONS", {})
+if not isinstance(MAIL_EVENTS_OPTIONS, dict):  # the value holds a key: it is not shown
+    raise ImproperlyConfigured("MAIL_EVENTS_OPTIONS is not a JSON object.")
+if MAIL_EVENTS == "mailgun" and not MAIL_EVENTS_OPTIONS.get("webhook_signing_key"):
+    raise ImproperlyConfigured("MAIL_EVENTS_OPTIONS has no webhook_signing_key; MAIL_EVENTS=mailgun needs it.")
 
 # Webhooks go to public addresses; an operator may name networks and ports of their own besides.
 WEBHOOK_ALLOW_CIDRS = env.list("WEBHOOK_ALLOW_CIDRS", default=[])

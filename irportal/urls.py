@@ -3,7 +3,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from irportal import views
-from irportal.outbox.views import metrics
+from irportal.outbox.views import mail_events, metrics
 
 admin.autodiscover()
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -13,6 +13,7 @@ admin.site.site_url = "/portal/"
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("metrics", metrics, name="metrics"),
+    path("mail-events", mail_events, name="mail-events"),
     path("admin/", admin.site.urls),
     path("accounts/email/", views.address_stays),
     path("accounts/", include("allauth.account.urls")),

@@ -17,6 +17,7 @@ from django.utils.crypto import constant_time_compare
 
 HARD, SOFT, COMPLAINT = "hard", "soft", "complaint"
 CODE = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
+MARK = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{8})")
 GLOBAL = re.compile(rb"message/global-delivery-status", re.I)  # RFC 6533; the parser knows only the older name
 OURS = {"5.1.7", "5.1.8"}  # what is wrong is the sender's address, ours: that says nothing about the reader's
 CAME_TO = ("To", "Delivered-To", "X-Original-To", "Envelope-To", "Return-Path", "Original-Mail-From")
@@ -38,16 +39,26 @@ class Report(NamedTuple):
 def verp(key: str) -> str:
     """The envelope sender of the delivery with this key: `bounce+<key16>.<mac8>@domain`."""
     local, at, domain = settings.BOUNCE_ADDRESS.partition("@")
-    return f"{local}+{key[:16]}.{_mac(settings.SECRET_KEY, key[:16])}{at}{domain}"
+    return f"{local}+{mark(key)}{at}{domain}"
+
+
+def mark(key: str) -> str:
+    """What only this portal can make of the delivery with this key: `<key16>.<mac8>`."""
+    return f"{key[:16]}.{_mac(settings.SECRET_KEY, key[:16])}"
+
+
+def marked(text: str) -> str:
+    """The 16 digits of a text that is the mark of a delivery and nothing else; empty for any other."""
+    hit = MARK.fullmatch(text.lower())
+    return hit[1] if hit and _is_ours(hit[1], hit[2]) else ""
 
 
 def key_in(text: str) -> str:
     """The 16 digits in the first address of `text` that this portal wrote; empty when there is none."""
     local, _, domain = (re.escape(part) for part in settings.BOUNCE_ADDRESS.partition("@"))
     for hit in re.finditer(rf"(?<![^\s<,:;]){local}\+([0-9a-f]{{16}})\.([0-9a-f]{{8}})@{domain}(?![\w.-])", text, re.I):
-        key, mac = hit[1].lower(), hit[2].lower()
-        if any(constant_time_compare(mac, _mac(secret, key)) for secret in _secrets()):
-            return key
+        if _is_ours(hit[1].lower(), hit[2].lower()):
+            return hit[1].lower()
     return ""
 
 
@@ -116,8 +127,9 @@ def _is_auto_reply(mail: Message) -> bool:
     return marked or "vacation" in str(mail.get("Auto-Submitted", "")).lower()
 
 
-def _secrets() -> list[str]:
-    return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+def _is_ours(key: str, mac: str) -> bool:
+    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return any(constant_time_compare(mac, _mac(secret, key)) for secret in secrets)
 
 
 def _mac(secret: str, key: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, mailers
 
-from irportal.outbox import audiences, wire
+from irportal.outbox import audiences, bounces, events, wire
 from irportal.outbox.channels import Answer, Outcome
 from irportal.outbox.models import Attempt, Delivery
 from irportal.outbox.talks import Elsewhere, Talk
@@ -64,6 +64,8 @@ def letter(delivery: Delivery) -> EmailMultiAlternatives:
         to=[wire.wire_address(delivery.address)],
         headers={"Message-ID": wire.message_id(delivery), **wire.headers(told), **wire.leave_headers(url)},
     )
+    if settings.MAIL_EVENTS:  # django-anymail's mailers hand it to the provider, whose events repeat it
+        message.metadata = {events.MARK: bounces.mark(delivery.key)}  # type: ignore[attr-defined]
     if told.html:
         message.attach_alternative(wire.MARKS.sub(lambda mark: html.escape(own[mark[1]]), told.html), "text/html")
     return message
