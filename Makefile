@@ -8,7 +8,7 @@ THROWAWAY = PORTAL_MODE=production PUBLIC_BASE_URL=https://status.example.com AL
 TAGS = $(addprefix --tag ,security urls templates admin caches files mail staticfiles)
 SPREAD = --numprocesses auto --dist loadfile --ignore tests/journeys
 
-.PHONY: run test check format chaos machine mutants bench-mail bench-webhooks
+.PHONY: run test check format chaos machine mutants bench-mail bench-webhooks equal-answers fuzz-mail
 
 run: ## set everything up and run the portal with demo data: http://127.0.0.1:8000 (PORT=8001 for another)
 	@.ci/setup run
@@ -50,6 +50,14 @@ bench-mail: ## how fast mail leaves, beside Postfix, plain Django and django-pos
 bench-webhooks: ## what endpoints that hang, drip or never end cost everybody else, on both databases (BENCH="--rounds 3")
 	@.ci/setup bench
 	for database in sqlite postgres; do $(PYTHON) bench/webhooks.py --database $$database $(BENCH) || exit 1; done
+
+equal-answers: ## whether a stopwatch tells a subscribed address from another
+	@.ci/setup dev
+	$(PYTHON) bench/answers.py
+
+fuzz-mail: ## 20,000 mails with whatever can be typed in them: none gets another header (MAILS=…)
+	@.ci/setup dev
+	MAILS=$(or $(MAILS),20000) $(PYTHON) -m pytest -q tests/irportal/outbox/test_announcing.py -k second_header
 
 format: ## what `check` would complain about and a tool can mend
 	@.ci/setup dev

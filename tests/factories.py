@@ -63,4 +63,6 @@ def mail_of(delivery: Delivery) -> bytes:
 
 def link_of(address: str) -> str:
     """The unsubscribe link in the mail that waits for this address."""
-    return re.search(rb"List-Unsubscribe: <(.+)>", mail_of(Delivery.objects.get(address=address)))[1].decode()
+    return re.search(rb"List-Unsubscribe: <([^>]+)>, <mailto:", mail_of(Delivery.objects.get(address=address)))[
+        1
+    ].decode()

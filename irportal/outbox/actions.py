@@ -110,8 +110,7 @@ def bounced(report: bounces.Report, *, at: datetime) -> bool:
     own wish: it ends the subscription and stops the address for good. Staff, who cannot leave, are never stopped.
     """
     ledger.turn()
-    keys = (f"{report.key:0<64}", f"{report.key:f<64}")
-    delivery = Delivery.objects.filter(key__range=keys).first()
+    delivery = _by_key(report.key)
     if delivery is None:
         return False
     facts = {"delivery": delivery, "kind": report.kind, "code": report.code[:20], "day": at.date()}
@@ -127,6 +126,22 @@ def bounced(report: bounces.Report, *, at: datetime) -> bool:
     elif _soft_days(delivery.address, at) >= SOFT_DAYS:
         suppress(delivery.address, reason=f"bounced on {SOFT_DAYS} days, last with {report.code}", bounced=True)
     return True
+
+
+@transaction.atomic
+def left_by_mail(key: str) -> bool:
+    """End what the reader of the delivery whose key begins so gets; False when it is not ours, or they cannot leave."""
+    ledger.turn()
+    delivery = _by_key(key)
+    if delivery is None or not delivery.leave:
+        return False
+    audiences.left(delivery.reader)
+    suppress(delivery.reader, reason="unsubscribed")
+    return True
+
+
+def _by_key(start: str) -> Delivery | None:
+    return Delivery.objects.filter(key__range=(f"{start:0<64}", f"{start:f<64}")).first()
 
 
 def _soft_days(address: str, at: datetime) -> int:

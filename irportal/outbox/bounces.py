@@ -17,6 +17,7 @@ from django.utils.crypto import constant_time_compare
 
 HARD, SOFT, COMPLAINT = "hard", "soft", "complaint"
 CODE = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
+LEAVE = "leave."
 MARK = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{8})")
 GLOBAL = re.compile(rb"message/global-delivery-status", re.I)  # RFC 6533; the parser knows only the older name
 OURS = {"5.1.7", "5.1.8"}  # what is wrong is the sender's address, ours: that says nothing about the reader's
@@ -53,11 +54,24 @@ def marked(text: str) -> str:
     return hit[1] if hit and _is_ours(hit[1], hit[2]) else ""
 
 
-def key_in(text: str) -> str:
-    """The 16 digits in the first address of `text` that this portal wrote; empty when there is none."""
+def leave_address(key: str) -> str:
+    """Where a mail ends the subscription of whoever got this delivery: `bounce+leave.<key16>.<mac8>@domain`.
+
+    Its MAC is another one: what comes back by itself, to the envelope sender, ends nothing.
+    """
+    local, at, domain = settings.BOUNCE_ADDRESS.partition("@")
+    return f"{local}+{LEAVE}{key[:16]}.{_mac(settings.SECRET_KEY, LEAVE + key[:16])}{at}{domain}"
+
+
+def key_in(text: str, *, kind: str = "") -> str:
+    """The 16 digits in the first address of `text` that this portal wrote; empty when there is none.
+
+    `kind`: empty for envelope senders, LEAVE for addresses to leave by.
+    """
     local, _, domain = (re.escape(part) for part in settings.BOUNCE_ADDRESS.partition("@"))
-    for hit in re.finditer(rf"(?<![^\s<,:;]){local}\+([0-9a-f]{{16}})\.([0-9a-f]{{8}})@{domain}(?![\w.-])", text, re.I):
-        if _is_ours(hit[1].lower(), hit[2].lower()):
+    ours = rf"(?<![^\s<,:;]){local}\+{re.escape(kind)}([0-9a-f]{{16}})\.([0-9a-f]{{8}})@{domain}(?![\w.-])"
+    for hit in re.finditer(ours, text, re.I):
+        if _is_ours(kind + hit[1].lower(), hit[2].lower()):
             return hit[1].lower()
     return ""
 
@@ -78,6 +92,16 @@ def read(message: bytes) -> Report | None:
         return None
     named = str(mail.get("Message-ID", "")).strip().encode("utf-8", "replace") or message
     return Report(key, *found, hashlib.sha256(key.encode() + b"|" + named).hexdigest())
+
+
+def who_leaves(message: bytes) -> str:
+    """The key's 16 digits when this mail was sent to an address to leave by, and not by a program by itself."""
+    mail = message_from_bytes(message)
+    by_itself = str(mail.get("Auto-Submitted", "no")).strip().lower() != "no"
+    if by_itself or _is_auto_reply(mail) or mail.get_content_type() == "multipart/report":
+        return ""
+    came_to = (str(value) for name in CAME_TO[:4] for value in mail.get_all(name, []))
+    return next(filter(None, (key_in(text, kind=LEAVE) for text in came_to)), "")
 
 
 def is_nobody(said: str) -> bool:

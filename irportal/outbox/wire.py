@@ -17,7 +17,7 @@ from typing import Any
 
 from django.conf import settings
 
-from irportal.outbox import audiences
+from irportal.outbox import audiences, bounces
 from irportal.outbox.models import Announcement, Delivery
 
 MARKS = re.compile(r"\{(why|unsubscribe_url)\}")
@@ -68,7 +68,7 @@ class Form:
         url = self.leave_url(delivery.leave) if delivery.leave else ""
         own = {**self.reasons(delivery.why), **_both("unsubscribe_url", url)}
         head = f"To: {wire_address(delivery.address)}\r\nMessage-ID: {message_id(delivery)}\r\n"
-        head += "".join(f"{name}: {value}\r\n" for name, value in leave_headers(url).items())
+        head += "".join(f"{name}: {value}\r\n" for name, value in leave_headers(url, delivery.key).items())
         body = [part if isinstance(part, bytes) else own[part] for part in self.parts]
         return b"".join((self.head, head.encode("ascii"), *body))
 
@@ -93,13 +93,16 @@ def headers(announcement: Announcement) -> dict[str, str]:
     }
 
 
-def leave_headers(url: str) -> dict[str, str]:
-    """How the reader's mail program stops this (RFC 2369, RFC 8058); nothing for staff, who have no `url`."""
+def leave_headers(url: str, key: str) -> dict[str, str]:
+    """How the reader's mail program stops this (RFC 2369, RFC 8058); nothing for staff, who have no `url`.
+
+    By the page, or where a program posts nothing by a mail that names the delivery with this key.
+    """
     if not url:
         return {}
     return {
         "List-Id": f"status updates <status.{settings.MAIL_DOMAIN}>",
-        "List-Unsubscribe": f"<{url}>",
+        "List-Unsubscribe": f"<{url}>, <mailto:{bounces.leave_address(key)}?subject=unsubscribe>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
     }
 

@@ -31,10 +31,41 @@ class Mutant(NamedTuple):
 
 
 SENDING, MODELS, FAN_OUT = (f"irportal/outbox/{name}.py" for name in ("sending", "models", "fan_out"))
+POSTING, BOUNCES = "irportal/outbox/posting.py", "irportal/outbox/bounces.py"
 SMTP, WIRE = "irportal/outbox/channels/smtp.py", "irportal/outbox/wire.py"
 HOLDING, DUTIES = "incidents/comms/holding.py", "incidents/comms/duties.py"
 TESTS = "tests/irportal/outbox"
 MUTANTS = [
+    Mutant(
+        "posts wait for each other",
+        POSTING,
+        "PLACES = 32",
+        "PLACES = 1",
+        f"{TESTS}/test_posting.py::test_everybody_else_is_told_while_some_say_nothing_drip_or_never_end",
+    ),
+    Mutant(
+        "what other engines have out to a host is not counted",
+        MODELS,
+        "WHERE b.address = f.address) <= %(host)s",
+        "WHERE b.address = '') <= %(host)s",
+        f"{TESTS}/test_posting.py::test_one_host_has_five_posts_at_a_time_however_many_endpoints_are_there",
+    ),
+    Mutant(
+        "posts are claimed by two at the same moment",
+        MODELS,
+        '"SELECT pg_advisory_xact_lock(%s)", [POSTS_LOCK]',
+        '"SELECT %s", [POSTS_LOCK]',
+        f"{TESTS}/test_posting.py::test_many_hands_claiming_at_the_same_moment_never_exceed_a_limit",
+        "postgres",
+    ),
+    Mutant(
+        "a provider's event counts without our mark",
+        BOUNCES,
+        "return hit[1] if hit and _is_ours(hit[1], hit[2]) else",
+        "return hit[1] if hit else",
+        f"{TESTS}/test_mail_events.py::"
+        "test_an_event_without_a_valid_mark_is_taken_counts_for_nothing_and_is_logged_without_address",
+    ),
     Mutant(
         "a message is marked as sent before it is sent",
         SENDING,

@@ -62,7 +62,11 @@ def letter(delivery: Delivery) -> EmailMultiAlternatives:
         body=wire.MARKS.sub(lambda mark: own[mark[1]], told.text),
         from_email=settings.MAIL_FROM,
         to=[wire.wire_address(delivery.address)],
-        headers={"Message-ID": wire.message_id(delivery), **wire.headers(told), **wire.leave_headers(url)},
+        headers={
+            "Message-ID": wire.message_id(delivery),
+            **wire.headers(told),
+            **wire.leave_headers(url, delivery.key),
+        },
     )
     if settings.MAIL_EVENTS:  # django-anymail's mailers hand it to the provider, whose events repeat it
         message.metadata = {events.MARK: bounces.mark(delivery.key)}  # type: ignore[attr-defined]
@@ -77,7 +81,7 @@ def _blame(error: Exception) -> Exception:
         code, said = next(iter(error.recipients.values()))
         words = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
         blame = Attempt.Outcome.PERM if code >= 500 else Attempt.Outcome.TEMP
-        return Outcome(blame, code, words, unknown_reader=code >= 500 and words.startswith("5.1."))
+        return Outcome(blame, code, words, unknown_reader=code >= 500 and bounces.is_nobody(words))
     if isinstance(error, smtplib.SMTPDataError) and error.smtp_code != 421:
         blame = Attempt.Outcome.PERM if error.smtp_code >= 500 else Attempt.Outcome.TEMP
         return Outcome(blame, error.smtp_code, str(error.smtp_error))

@@ -300,7 +300,7 @@ def test_every_customer_mail_can_be_stopped_with_one_click(declare, update, free
     for taken in smtp_relay.taken:
         if not taken.recipients[0].endswith("example.com"):
             assert taken.message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-            assert re.search(rb"\r?\nList-Unsubscribe: <http://\S+/u/\S+>\r?\n", taken.data)
+            assert re.search(rb"\r?\nList-Unsubscribe: <http://\S+/u/\S+>, <mailto:\S+>\r?\n", taken.data)
 
 
 def test_a_draft_waits_for_approval_and_then_leaves_unchanged(declare, update, freezer, lee, lin):

@@ -11,7 +11,7 @@ from django.core.mail import mailers
 
 from irportal.outbox import engine
 from irportal.outbox.channels import django as django_line
-from irportal.outbox.models import Attempt, Channel, Delivery
+from irportal.outbox.models import Attempt, Channel, Delivery, Suppression
 from tests.factories import announcement, deliveries, mail_of
 
 pytestmark = pytest.mark.django_db
@@ -102,6 +102,14 @@ def test_mail_that_waited_for_the_relay_leaves_by_the_mailer_once_it_is_chosen(m
     engine.run_once()
 
     assert [message.to for message in mail.outbox] == [[ANN]]
+
+
+def test_a_mailer_that_dislikes_our_own_address_stops_no_reader(failing):
+    failing(smtplib.SMTPRecipientsRefused({ANN: (550, b"5.1.8 bad sender")}))
+    deliveries(ANN)
+    engine.run_once()
+
+    assert not Suppression.objects.exists()
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,55 @@ def test_after_staff_lift_it_an_address_begins_anew(freezer, lin):
     assert stopped() == set()
 
 
+# Leaving by mail (RFC 2369), for mail programs that post nothing
+
+
+def letter_to(address: str, head: str = "") -> bytes:
+    return f"From: ann@reader.example\r\nTo: <{address}>\r\n{head}Subject: unsubscribe\r\n\r\n".encode()
+
+
+def test_a_mail_to_the_address_to_leave_by_ends_what_the_reader_gets(tmp_path, capsys):
+    ann, bob = deliveries(ANN, "bob@reader.example")
+    address = bounces.leave_address(ann.key)
+    call_command("ingest_bounces", str(maildir(tmp_path, *[letter_to(address)] * 2)))
+
+    assert "2 left, 0 known, 0 other" in capsys.readouterr().out
+    assert {row.target: (row.reason, row.bounced) for row in Suppression.objects.all()} == {
+        ann.reader: ("unsubscribed", False)
+    }
+    assert list(Delivery.objects.claim(timezone.now() + timedelta(seconds=1))) == [bob]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "head"),
+    [
+        (lambda key: bounces.verp(key), ""),  # what comes back by itself comes here
+        (lambda key: bounces.leave_address(key).replace("leave.", ""), ""),
+        (lambda key: bounces.verp(key).replace("+", "+leave."), ""),
+        (lambda key: bounces.leave_address("f" * 64), ""),
+        (lambda key: f"x{bounces.leave_address(key)}", ""),
+        (lambda key: f"{bounces.leave_address(key)}.mallory.example", ""),
+        (bounces.leave_address, "Auto-Submitted: auto-replied\r\n"),
+        (bounces.leave_address, "X-Autoreply: yes\r\n"),
+    ],
+)
+def test_a_mail_to_another_address_or_by_a_program_ends_nothing(tmp_path, capsys, wrong, head):
+    address = wrong(deliveries(ANN)[0].key)
+    call_command("ingest_bounces", str(maildir(tmp_path, letter_to(address, head))))
+
+    assert "0 left, 0 known, 1 other" in capsys.readouterr().out
+    assert stopped() == set()
+
+
+def test_staff_have_nothing_to_leave(tmp_path, capsys):
+    delivery = deliveries(ANN)[0]
+    Delivery.objects.update(leave="")
+    call_command("ingest_bounces", str(maildir(tmp_path, letter_to(bounces.leave_address(delivery.key)))))
+
+    assert "0 left" in capsys.readouterr().out
+    assert stopped() == set()
+
+
 # The command
 
 
@@ -217,8 +266,8 @@ def test_a_maildir_is_read_once_and_marked_as_seen(tmp_path, capsys):
         call_command("ingest_bounces", str(box))
 
     assert capsys.readouterr().out.splitlines() == [
-        "1 hard, 1 soft, 0 complaint, 0 known, 1 other, 0 broken",
-        "0 hard, 0 soft, 0 complaint, 0 known, 0 other, 0 broken",
+        "1 hard, 1 soft, 0 complaint, 0 left, 0 known, 1 other, 0 broken",
+        "0 hard, 0 soft, 0 complaint, 0 left, 0 known, 0 other, 0 broken",
     ]
     assert not list((box / "new").iterdir())
     assert all(file.name.endswith(":2,S") for file in (box / "cur").iterdir())
@@ -233,7 +282,7 @@ def test_an_mbox_is_left_as_it_is_and_what_was_counted_is_known(tmp_path, capsys
         call_command("ingest_bounces", str(tmp_path / "mbox"))
 
     said = capsys.readouterr().out.splitlines()
-    assert [line.split(", ")[2:4] for line in said] == [["1 complaint", "0 known"], ["0 complaint", "1 known"]]
+    assert [line.split(", ")[2:5:2] for line in said] == [["1 complaint", "0 known"], ["0 complaint", "1 known"]]
     assert (tmp_path / "mbox").read_bytes() == before
 
 

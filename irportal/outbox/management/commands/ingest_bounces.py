@@ -1,4 +1,4 @@
-"""Read the mailbox of BOUNCE_ADDRESS: who cannot be reached, who complained. Run it every few minutes."""
+"""Read the mailbox of BOUNCE_ADDRESS: who cannot be reached, who complained, who leaves. Run it every few minutes."""
 
 import logging
 import mailbox
@@ -18,7 +18,9 @@ log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    help = "Read bounces and complaints from a Maildir (what was read is marked as seen) or an mbox (left as it is)."
+    help = (
+        "Read bounces, complaints and who leaves: a Maildir, whose mails are marked as seen, or an mbox, left as it is."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("path", type=Path, help="a Maildir or an mbox file")
@@ -29,18 +31,18 @@ class Command(BaseCommand):
         counts: Counter[str] = Counter()
         for name, message in _maildir(path) if path.is_dir() else _mbox(path):
             counts[self.take(name, message)] += 1
-        names = ("hard", "soft", "complaint", "known", "other", "broken")
+        names = ("hard", "soft", "complaint", "left", "known", "other", "broken")
         self.stdout.write(", ".join(f"{counts[name]} {name}" for name in names))
 
     def take(self, name: str, message: bytes) -> str:
         """What this message was: a kind of bounce, known already, other mail, or one that cannot be read."""
         try:
-            report = bounces.read(message)
+            report, key = bounces.read(message), bounces.who_leaves(message)
         except Exception:
             log.exception("the message %s could not be read", name)
             return "broken"
         if report is None:
-            return "other"
+            return "left" if key and actions.left_by_mail(key) else "other"
         return report.kind if actions.bounced(report, at=timezone.now()) else "known"
 
 
