@@ -44,10 +44,10 @@ MUTANTS = [
         f"{TESTS}/test_posting.py::test_everybody_else_is_told_while_some_say_nothing_drip_or_never_end",
     ),
     Mutant(
-        "what other engines have out to a host is not counted",
+        "what is out already is not counted",
         MODELS,
-        "WHERE b.address = f.address) <= %(host)s",
-        "WHERE b.address = '') <= %(host)s",
+        "WHERE b.state = 'pending' AND b.channel",
+        "WHERE b.state = 'nowhere' AND b.channel",
         f"{TESTS}/test_posting.py::test_one_host_has_five_posts_at_a_time_however_many_endpoints_are_there",
     ),
     Mutant(
@@ -55,7 +55,7 @@ MUTANTS = [
         MODELS,
         '"SELECT pg_advisory_xact_lock(%s)", [POSTS_LOCK]',
         '"SELECT %s", [POSTS_LOCK]',
-        f"{TESTS}/test_posting.py::test_many_hands_claiming_at_the_same_moment_never_exceed_a_limit",
+        f"{TESTS}/test_posting.py::test_a_claim_waits_for_the_one_before_it_or_both_would_count_the_same",
         "postgres",
     ),
     Mutant(

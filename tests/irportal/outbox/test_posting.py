@@ -9,7 +9,7 @@ from datetime import timedelta
 from threading import Barrier, Event, Lock, Thread
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from irportal.outbox import engine, fan_out, posting, sending
@@ -266,6 +266,34 @@ def test_many_hands_claiming_at_the_same_moment_never_exceed_a_limit(receiver):
         one.join()
     assert len(taken) == len({row.pk for row in taken}) == HOST
     assert max(Counter(row.reader for row in taken).values()) <= EACH
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_waits_for_the_one_before_it_or_both_would_count_the_same(receiver):
+    for n in range(HOST):
+        endpoint(receiver.url(f"/{n}"))
+    tell()
+    urgent = endpoint(receiver.url("/urgent"))
+    tell(thread="INC-43", priority=1)
+    now = timezone.now()
+    Delivery.objects.filter(reader=urgent.reader).update(due_at=now + timedelta(seconds=5))
+    Delivery.objects.filter(announcement__thread="INC-43").exclude(reader=urgent.reader).delete()
+    taken = []
+
+    def second():
+        try:
+            taken.extend(Delivery.objects.claim_posts(now + timedelta(seconds=10), limit=9))
+        finally:
+            connection.close()
+
+    other = Thread(target=second)
+    with transaction.atomic():
+        assert len(Delivery.objects.claim_posts(now, limit=9)) == HOST
+        other.start()
+        other.join(0.5)
+        assert other.is_alive()
+    other.join()
+    assert taken == []
 
 
 def test_a_dead_worker_holds_its_places_for_a_lease_and_no_longer(freezer, receiver):
