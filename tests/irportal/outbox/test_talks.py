@@ -144,7 +144,7 @@ def test_several_lines_of_one_engine_share_rounds_and_send_each_message_once(smt
     settings.MAIL_CONNECTIONS = 3
     rounds = []
     progress = Delivery.objects.progress
-    monkeypatch.setattr(sending, "_take_steps", lambda wanted: rounds.append(len(wanted)) or progress(wanted))
+    monkeypatch.setattr(sending, "take_steps", lambda wanted: rounds.append(len(wanted)) or progress(wanted))
     announcement(*[f"reader{n}@reader.example" for n in range(250)])
     engine.run_once()
 
