@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import subprocess
+import sys
 import zlib
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ import pytest
 from weasyprint.urls import FatalURLFetchingError
 
 from irportal import pdf
+from irportal.pdf import __main__ as setter
 from irportal.refused import Refused
 from tests import needs
 
@@ -121,7 +123,7 @@ def test_setting_a_document_that_reaches_outside_stops(body):
         "attachments": [],
     }
     with pytest.raises(FatalURLFetchingError):
-        pdf.write(order, pdf.Sealed(pdf.assets()))
+        setter.write(order, setter.Sealed(setter.assets()))
 
 
 def test_who_asks_for_a_document_that_reaches_outside_is_told_what_it_reached_for():
@@ -137,3 +139,8 @@ def test_a_document_that_takes_too_much_is_refused(monkeypatch):
 
 def test_the_setting_process_gets_no_secrets():
     assert not {"SECRET_KEY", "DATABASE_URL", "SMTP_URL"} & set(pdf.PASSED_ON)
+
+
+def test_only_the_setting_process_loads_the_library():
+    asks = "import django, sys; django.setup(); import irportal.urls; sys.exit('weasyprint' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asks], check=False).returncode == 0
