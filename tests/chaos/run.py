@@ -31,6 +31,7 @@ Channel.objects.update(open_until=None)
 Delivery.objects.waiting().filter(due_at__gt=timezone.now()).update(due_at=timezone.now())
 print(Delivery.objects.waiting().count())
 """
+VERIFY = "from django.core.management import call_command; call_command('verify_ledger')"
 
 
 class Report(NamedTuple):
@@ -68,7 +69,7 @@ def run(
         nemesis = Nemesis(seed, portal, sink, redis, postgres)
         acknowledged = trouble(portal, nemesis, random.Random(seed), updates=updates, faults=faults, say=say)
         come_to_rest(portal)
-        portal.manage("verify_ledger")
+        portal.shell(VERIFY)
         dump = portal.dump()
         verdict = check(acknowledged, updates, readers, dump, sink.taken, nemesis.repeats_allowed)
         return Report(verdict, dict(nemesis.injected), len(acknowledged), len(dump["deliveries"]))
