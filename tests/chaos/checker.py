@@ -29,10 +29,16 @@ class Verdict(NamedTuple):
 
 
 def check(
-    acknowledged: list[int], written: int, readers: int, dump: dict[str, list], taken: list[Taken], allowed: int
+    acknowledged: list[int],
+    written: int,
+    readers: int,
+    dump: dict[str, list],
+    taken: list[Taken],
+    under_fire: int,
+    allowed: int,
 ) -> Verdict:
-    """`acknowledged` are the numbers of the updates that the web process said yes to; `allowed` are the repeats that
-    the injected faults explain."""
+    """`acknowledged` are the numbers of the updates that the web process said yes to; `under_fire` is how much the
+    relay had taken when the last fault was over; `allowed` are the repeats that the injected faults explain."""
     deliveries = dump["deliveries"]
     by_key = {row["key"][:16]: row for row in deliveries}
     digests: dict[str, set[str]] = defaultdict(set)
@@ -53,6 +59,7 @@ def check(
     duplicates = len(taken) - len(digests)
     rules = [
         Rule("fewer than half of the updates were acknowledged", int(len(acknowledged) < written / 2), written),
+        Rule("less than a quarter of the mail left while things broke", int(under_fire < len(taken) / 4), len(taken)),
         Rule(
             "acknowledged updates that were not announced to everybody",
             sum(told.get(number) != readers for number in acknowledged),

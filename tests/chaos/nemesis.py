@@ -1,4 +1,5 @@
-"""What goes wrong, one function a fault. Each breaks something of ours and heals it before it returns."""
+"""What goes wrong, one function a fault. Each breaks something of ours and heals it; a sender that stands still does so
+while the next faults strike."""
 
 import random
 import time

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
+import threading
 from contextlib import suppress
 from html import unescape
 from pathlib import Path
@@ -149,10 +149,18 @@ class Portal:
         self.hands[name] = self._start(name)
 
     def freeze(self, name: str, seconds: float) -> None:
+        """It stands still for so long while everything else goes on; killed meanwhile, it stays dead."""
+        group = self.hands[name].pid
         with suppress(ProcessLookupError):
-            os.killpg(self.hands[name].pid, signal.SIGSTOP)
-            time.sleep(seconds)
-            os.killpg(self.hands[name].pid, signal.SIGCONT)
+            os.killpg(group, signal.SIGSTOP)
+        thaw = threading.Timer(seconds, self._thaw, [name, group])
+        thaw.daemon = True
+        thaw.start()
+
+    def _thaw(self, name: str, group: int) -> None:
+        if self.hands[name].pid == group:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGCONT)
 
     def revive(self) -> None:
         """Start again whatever ended by itself."""

@@ -12,17 +12,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.chaos.checker import Verdict, check
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.portal import Portal
-from tests.chaos.servers import Postgres, Redis
+from tests.chaos.servers import Postgres, Redis, until
 from tests.chaos.sink import Sink
 
 PAUSE = 0.3  # seconds between two faults, at most
+PATIENCE = 6  # seconds a fault waits for mail that moves: longer than what a dead sender held stays held
 # What ten minutes of waiting do: retries fall due. Leases are left to end by themselves.
 SOONER = """
 from django.utils import timezone
@@ -39,13 +40,15 @@ class Report(NamedTuple):
     injected: dict[str, int]
     acknowledged: int
     deliveries: int
+    under_fire: int
 
     def lines(self) -> list[str]:
         faults = ", ".join(f"{name} {count}" for name, count in sorted(self.injected.items()))
         return [
             f"{sum(self.injected.values())} faults: {faults}",
             f"{self.acknowledged} updates acknowledged, {self.deliveries} deliveries, "
-            f"{self.verdict.duplicates} repeats, {self.verdict.dead} given up with a reason",
+            f"{self.under_fire} taken before the last fault, {self.verdict.duplicates} repeats, "
+            f"{self.verdict.dead} given up with a reason",
             *map(str, self.verdict.rules),
         ]
 
@@ -67,36 +70,52 @@ def run(
         portal = Portal(folder, database_url=url, redis_url=redis.url, smtp_url=sink.url, readers=readers)
         stack.callback(portal.stop)
         nemesis = Nemesis(seed, portal, sink, redis, postgres)
-        acknowledged = trouble(portal, nemesis, random.Random(seed), updates=updates, faults=faults, say=say)
+        acknowledged = trouble(
+            portal, nemesis, random.Random(seed), updates=updates, faults=faults, moves=readers * updates // 3, say=say
+        )
+        under_fire = len(sink.taken)
         come_to_rest(portal)
         portal.shell(VERIFY)
         dump = portal.dump()
-        verdict = check(acknowledged, updates, readers, dump, sink.taken, nemesis.repeats_allowed)
-        return Report(verdict, dict(nemesis.injected), len(acknowledged), len(dump["deliveries"]))
+        verdict = check(acknowledged, updates, readers, dump, sink.taken, under_fire, nemesis.repeats_allowed)
+        return Report(verdict, dict(nemesis.injected), len(acknowledged), len(dump["deliveries"]), under_fire)
 
 
 def trouble(
-    portal: Portal, nemesis: Nemesis, draw: random.Random, *, updates: int, faults: int, say: Callable[[str], None]
+    portal: Portal,
+    nemesis: Nemesis,
+    draw: random.Random,
+    *,
+    updates: int,
+    faults: int,
+    moves: int,
+    say: Callable[[str], None],
 ) -> list[int]:
-    """Write all updates and inject all faults, mixed as the seed says; the numbers the portal said yes to."""
-    acknowledged, number = [], 0
-    while number < updates or sum(nemesis.injected.values()) < faults:
-        written, struck = number / updates, sum(nemesis.injected.values()) / max(faults, 1)
-        if number < updates and (written <= struck or struck >= 1):
+    """Write all updates and inject all faults, mixed as the seed says; the numbers the portal said yes to.
+
+    Faults strike mail that moves: between them all, `moves` messages are taken, unless nothing moves for PATIENCE.
+    """
+    acknowledged, number, taken, struck = [], 0, nemesis.sink.taken, 0
+    while number < updates or struck < faults:
+        if number < updates and (struck >= faults or number / updates <= struck / faults):
             number += 1
             portal.wait_for_web()
             if portal.say(f"Update number {number}."):
                 acknowledged.append(number)
         else:
+            wait_for_mail(nemesis, len(taken) + moves // faults)
             nemesis.strike()
+            struck += 1
             portal.revive()
             time.sleep(draw.random() * PAUSE)
-            if sum(nemesis.injected.values()) % 20 == 0:
-                say(
-                    f"{sum(nemesis.injected.values())} faults, {len(acknowledged)} updates, "
-                    f"{len(nemesis.sink.taken)} taken"
-                )
+            if struck % 20 == 0:
+                say(f"{struck} faults, {len(acknowledged)} updates, {len(taken)} taken")
     return acknowledged
+
+
+def wait_for_mail(nemesis: Nemesis, count: int) -> None:
+    with suppress(TimeoutError):
+        until(lambda: len(nemesis.sink.taken) >= count, seconds=PATIENCE, what="mail that moves")
 
 
 def come_to_rest(portal: Portal, seconds: float = 600) -> None:

@@ -20,7 +20,7 @@ def test_nothing_is_lost_reordered_or_changed_while_everything_breaks():
         needs.missing("PostgreSQL's own programs are not here", needs.POSTGRES)
     if not shutil.which("redis-server"):
         needs.missing("there is no redis-server", needs.REDIS)
-    report = run(TEST_DATABASE, seed=20260302, readers=40, updates=25, faults=FAULTS)
+    report = run(TEST_DATABASE, seed=20260302, readers=80, updates=13, faults=FAULTS)
 
     assert report.verdict.broken == [], "\n".join(report.lines())
     assert sum(report.injected.values()) >= FAULTS
@@ -59,8 +59,10 @@ def taken(*keys: str) -> list[Taken]:
     return [Taken(key, "reader", "the same", float(n)) for n, key in enumerate(keys)]
 
 
-def broken(dump: dict, got: list[Taken], *, acknowledged=(1,), allowed: int = 0) -> list[str]:
-    return checker.check(list(acknowledged), len(acknowledged), 2, dump, got, allowed).broken
+def broken(
+    dump: dict, got: list[Taken], *, acknowledged=(1,), written: int = 1, under_fire: int = 9, allowed: int = 0
+) -> list[str]:
+    return checker.check(list(acknowledged), written, 2, dump, got, under_fire, allowed).broken
 
 
 def test_a_history_in_which_all_went_well_passes():
@@ -115,4 +117,8 @@ def test_a_relay_that_saw_something_else_fails(got):
 
 
 def test_a_portal_that_says_no_to_most_updates_fails():
-    assert checker.check([1], 3, 2, history(), taken(*KEYS), 0).broken
+    assert broken(history(), taken(*KEYS), written=3)
+
+
+def test_a_storm_that_was_over_before_the_mail_left_fails():
+    assert broken(history(), taken(*KEYS), under_fire=0)
