@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -20,7 +21,10 @@ from irportal.refused import Refused
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """200 while the engine runs and nothing due waits longer than two minutes; else 503 with the reason."""
-    health = Pulse.objects.health(timezone.now())
+    try:
+        health = Pulse.objects.health(timezone.now())
+    except OperationalError:
+        health = {"ok": False, "reasons": ["the database does not answer"]}
     return JsonResponse(health, status=200 if health["ok"] else 503)
 
 

@@ -71,7 +71,7 @@ from django.utils import timezone  # noqa: E402
 from irportal.outbox import sending  # noqa: E402
 from tests import database  # noqa: E402
 
-pytest_plugins = ["tests.people", "tests.relay", "tests.receiver"]
+pytest_plugins = ["tests.people", "tests.relay", "tests.receiver", "tests.hands"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,15 +8,20 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from tests.chaos.servers import until
 from tests.relay import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
+HANDS = ("web", "engine", "second engine", "worker", "beat")
 LEASE = 4  # seconds; a sender that died is followed by another that soon
 SETUP = """
 import io
@@ -50,7 +55,7 @@ session = SessionStore()
 session.update({"_auth_user_id": str(root.pk), "_auth_user_backend": settings.AUTHENTICATION_BACKENDS[0],
     "_auth_user_hash": root.get_session_auth_hash()})
 session.create()
-print(made.ref, session.session_key)
+print(made.ref, session.session_key, api.pk, root.pk)
 """
 DUMP = """
 import json
@@ -79,9 +84,19 @@ for line in sys.stdin:
 
 
 class Portal:
-    """`hands` are the processes by name. Every one of them is ours alone."""
+    """`hands` are the processes by name, ours alone; `more` is what their environment says besides."""
 
-    def __init__(self, folder: Path, *, database_url: str, redis_url: str, smtp_url: str, readers: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        database_url: str,
+        redis_url: str,
+        smtp_url: str,
+        readers: int,
+        hands: tuple[str, ...] = HANDS,
+        **more: str,
+    ) -> None:
         self.folder, self.port = folder, free_port()
         # Bytecode is kept, as production does: everything here is started again and again.
         foreign = ("DJANGO_", "PORTAL_", "PYTHONDONTWRITEBYTECODE")
@@ -94,10 +109,11 @@ class Portal:
             "MAIL_LEASE_SECONDS": str(LEASE),
             "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
         }
+        self.env |= more
         (folder / "var").mkdir()
         self.log = (folder / "output.txt").open("ab")
         self.clerk = self._clerk()
-        self.ref, self.session = self.shell(f"READERS = {readers}\n{SETUP}").split()[-2:]
+        self.ref, self.session, self.api, self.root = self.shell(f"READERS = {readers}\n{SETUP}").split()[-4:]
         celery = [sys.executable, "-m", "celery", "-A", "irportal", "-q"]
         manage = [sys.executable, "manage.py"]
         granian = "granian --interface wsgi irportal.wsgi:application --host 127.0.0.1 --blocking-threads 2 --no-ws"
@@ -108,8 +124,14 @@ class Portal:
             "worker": [*celery, "worker", "--concurrency", "1", "--without-gossip", "--without-mingle"],
             "beat": [*celery, "beat", "--pidfile", ""],
         }
-        self.hands = {name: self._start(name) for name in self.commands}
-        self.wait_for_web()
+        self.hands: dict[str, subprocess.Popen[bytes]] = {}
+        for name in hands:
+            self.start(name)
+        if "web" in hands:
+            self.wait_for_web()
+
+    def start(self, name: str) -> None:
+        self.hands[name] = self._start(name)
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -138,15 +160,24 @@ class Portal:
         assert said, (self.folder / "output.txt").read_text()[-3000:]
         return json.loads(said)
 
+    def shell_json(self, code: str) -> Any:
+        """What `code` prints last, read as JSON."""
+        return json.loads(self.shell(code).strip().splitlines()[-1])
+
     def dump(self) -> dict[str, list]:
-        return json.loads(self.shell(DUMP).strip().splitlines()[-1])
+        return self.shell_json(DUMP)
 
     def kill(self, name: str) -> None:
-        """With -9, the whole group, and start it again."""
+        """End it and start it again."""
+        self.end(name)
+        self.start(name)
+
+    def end(self, name: str) -> None:
+        """With -9, the whole group."""
+        hand = self.hands.pop(name)
         with suppress(ProcessLookupError):
-            os.killpg(self.hands[name].pid, signal.SIGKILL)
-        self.hands[name].wait()
-        self.hands[name] = self._start(name)
+            os.killpg(hand.pid, signal.SIGKILL)
+        hand.wait()
 
     def freeze(self, name: str, seconds: float) -> None:
         """It stands still for so long while everything else goes on; killed meanwhile, it stays dead."""
@@ -158,21 +189,19 @@ class Portal:
         thaw.start()
 
     def _thaw(self, name: str, group: int) -> None:
-        if self.hands[name].pid == group:
+        if name in self.hands and self.hands[name].pid == group:
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGCONT)
 
     def revive(self) -> None:
         """Start again whatever ended by itself."""
-        for name, hand in self.hands.items():
+        for name, hand in list(self.hands.items()):
             if hand.poll() is not None:
-                self.hands[name] = self._start(name)
+                self.start(name)
 
     def stop(self) -> None:
-        for hand in self.hands.values():
-            with suppress(ProcessLookupError):
-                os.killpg(hand.pid, signal.SIGKILL)
-            hand.wait()
+        for name in list(self.hands):
+            self.end(name)
         self.clerk.kill()
         self.clerk.communicate()
         self.log.close()
@@ -184,7 +213,7 @@ class Portal:
         return self._ask("GET", path)
 
     def _ask(self, method: str, path: str, body: str = "", cookie: str = "") -> tuple[int, str, str]:
-        """Status, body and the CSRF cookie; status 0 when there was no answer."""
+        """Status, body (of a redirect where it leads) and the CSRF cookie; status 0 when there was no answer."""
         line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
         headers = {"Cookie": f"sessionid={self.session}{cookie}"}
         if body:
@@ -194,14 +223,14 @@ class Portal:
             answer = line.getresponse()
             said = answer.read().decode("utf-8", "replace")
             found = re.search(r"csrftoken=([^;]+)", answer.headers.get("Set-Cookie", ""))
-            return answer.status, said, found[1] if found else ""
+            return answer.status, answer.headers.get("Location", said), found[1] if found else ""
         except (OSError, http.client.HTTPException):
             return 0, "", ""
         finally:
             line.close()
 
     def say(self, text: str) -> bool:
-        """Look at one update as it would leave, then send it, as a person does. True: the portal said that it left."""
+        """Look at one update as it would leave, then send it, at `posted_at`. True: the portal said that it left."""
         start = f"/portal/incidents/{self.ref}/update"
         status, page, csrf = self.get(start)
         for step in ("preview", "send"):
@@ -210,8 +239,35 @@ class Portal:
             fields = {name: unescape(value) for name, value in INPUT.findall(page)}
             fields |= {"status": "investigating", "customer_text": text}
             fields |= {"without": "on", "unapproved": "Nobody else is awake."}
+            self.posted_at = time.monotonic()
             status, page, _ = self._ask("POST", f"{start}/{step}", urlencode(fields), f"; csrftoken={csrf}")
         return status == 302
+
+    def declaring(self) -> Callable[[str], str]:
+        """Open the form to declare; what is returned sends it with a title and gives the new incident's reference,
+        empty when the portal did not take it."""
+        _, page, csrf = self.get("/portal/incidents/declare")
+        now = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
+        facts = {name: unescape(value) for name, value in INPUT.findall(page)} | {
+            "type": "T01",
+            "severity": "1",
+            f"component_{self.api}": "major_outage",
+            "impact": "Every request fails.",
+            "started_at": now,
+            "detected_at": now,
+            "source": "monitoring",
+            "commander": self.root,
+            "personal_data": "no",
+            "ai_involved": "unknown",
+        }
+
+        def send(title: str) -> str:
+            body = urlencode(facts | {"title": title})
+            status, leads, _ = self._ask("POST", "/portal/incidents/declare", body, f"; csrftoken={csrf}")
+            found = re.search(r"/incidents/(INC-\d+)", leads) if status == 302 else None
+            return found[1] if found else ""
+
+        return send
 
 
 INPUT = re.compile(r'<input(?=[^>]*type="(?:hidden|text|datetime-local)")[^>]*name="(\w+)"[^>]*value="([^"]*)"')

@@ -9,18 +9,17 @@ fewer faults than asked fails.
 import argparse
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import NamedTuple
 
 from tests.chaos.checker import Verdict, check
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.portal import Portal
-from tests.chaos.servers import Postgres, Redis, until
+from tests.chaos.servers import until
 from tests.chaos.sink import Sink
+from tests.chaos.stage import stage
 
 PAUSE = 0.3  # seconds between two faults, at most
 PATIENCE = 6  # seconds a fault waits for mail that moves: longer than what a dead sender held stays held
@@ -57,18 +56,7 @@ def run(
     database: str, *, seed: int, readers: int, updates: int, faults: int, say: Callable[[str], None] = print
 ) -> Report:
     """One whole run. Raises TimeoutError when it does not come to rest."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)))
-        postgres = Postgres(folder) if database == "postgres" else None
-        if postgres:
-            stack.callback(postgres.stop)
-        redis = Redis(folder)
-        stack.callback(redis.stop)
-        sink = Sink(seed)
-        stack.callback(sink.stop)
-        url = postgres.url if postgres else f"sqlite:///{folder / 'portal.sqlite3'}"
-        portal = Portal(folder, database_url=url, redis_url=redis.url, smtp_url=sink.url, readers=readers)
-        stack.callback(portal.stop)
+    with stage(database, Sink(seed), readers=readers) as (portal, sink, redis, postgres):
         nemesis = Nemesis(seed, portal, sink, redis, postgres)
         acknowledged = trouble(
             portal, nemesis, random.Random(seed), updates=updates, faults=faults, moves=readers * updates // 3, say=say

@@ -22,14 +22,27 @@ class Taken(NamedTuple):
 
 
 class Sink:
-    """`taken` in the order of acceptance. `temporary` and `slow` are shares of all messages."""
+    """`taken` in the order of acceptance. `temporary` and `slow` are shares of all messages; `answer_after` is how many
+    seconds pass between writing a message down and saying so. The first copy to an address in `silent_to` is never
+    answered.
+    """
 
-    def __init__(self, seed: int, *, temporary: float = 0.05, slow: float = 0.05, slow_seconds: float = 0.3) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        temporary: float = 0.05,
+        slow: float = 0.05,
+        slow_seconds: float = 0.3,
+        answer_after: float = ANSWER_AFTER,
+    ) -> None:
         self.port = free_port()
         self.url = f"smtp://127.0.0.1:{self.port}"
         self.taken: list[Taken] = []
         self.draw = random.Random(seed)
         self.temporary, self.slow, self.slow_seconds = temporary, slow, slow_seconds
+        self.answer_after = answer_after
+        self.silent_to: set[str] = set()
         self.cut_next = self.go_away_next = 0
         self.cut = 0
         self.sessions: set[Session] = set()
@@ -123,6 +136,9 @@ class Session(asyncio.Protocol):
     def message(self, data: bytes) -> None:
         self.in_data, self.busy = False, True
         self.sink.take(self.reader, data)
+        if self.reader in self.sink.silent_to:
+            self.sink.silent_to.discard(self.reader)
+            return
         self.reader = ""
         if self.sink.cut_next:
             self.sink.cut_next -= 1
@@ -130,7 +146,7 @@ class Session(asyncio.Protocol):
             self.transport.abort()
             return
         slow = self.sink.slow_seconds if self.sink.draw.random() < self.sink.slow else 0.0
-        self.sink.loop.call_later(ANSWER_AFTER + slow, self.answered)
+        self.sink.loop.call_later(self.sink.answer_after + slow, self.answered)
 
     def answered(self) -> None:
         self.say("250 2.0.0 taken")

@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from irportal.outbox import actions, engine, fan_out, sending
@@ -41,6 +42,15 @@ def test_thirty_seconds_without_a_pulse_are_too_many(client, freezer, smtp_relay
 
     freezer.shift(SECOND)
     assert health(client) == (503, ["the engine is silent"])
+
+
+def test_a_database_that_does_not_answer_is_the_reason_itself(client, smtp_relay):
+    def gone(execute, sql, params, many, context):
+        raise OperationalError("connection refused")
+
+    engine.run_once()
+    with connection.execute_wrapper(gone):
+        assert health(client) == (503, ["the database does not answer"])
 
 
 @pytest.mark.parametrize("stage", [announcement, deliveries])
