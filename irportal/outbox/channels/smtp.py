@@ -126,6 +126,8 @@ class Line:
 
     def _name(self, delivery: Delivery) -> Talk:
         """Bring the relay to the point where it takes the message. Raises Outcome where it refuses."""
+        if self.named is not delivery:  # a lease ran out: what is said now would be mail to whoever was named
+            self.drop()
         if not self.relay.sock or self.sent >= PER_CONNECTION:
             yield Elsewhere(self._connect)
         commands = self._envelope(delivery).splitlines(keepends=True)

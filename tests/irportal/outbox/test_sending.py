@@ -12,7 +12,7 @@ from irportal.outbox import actions, engine, fan_out, sending
 from irportal.outbox.channels import Outcome, smtp
 from irportal.outbox.models import LEASE, Attempt, Delivery, Progress
 from irportal.outbox.talks import alone
-from tests.factories import announcement, deliveries
+from tests.factories import announcement, deliveries, mail_of
 
 pytestmark = pytest.mark.django_db
 SECOND = timedelta(seconds=1)
@@ -311,3 +311,19 @@ def test_word_that_only_another_reader_gets_retold_does_not_give_way(freezer):
     fan_out.supersede(timezone.now())
 
     assert old.deliveries.get().state == "pending"
+
+
+def test_when_a_lease_runs_out_nobody_gets_what_is_for_the_next_in_line(smtp_relay):
+    """The relay has the envelope of the second reader by then, and waits for a message."""
+    deliveries("ann@reader.example", "ben@reader.example", "eve@reader.example")
+    held = sending.claim()
+
+    smtp_relay.before_answer = lambda count: setattr(held, "until", 0.0)
+    with smtp.Line() as line:
+        sending.send_claimed(held, line)
+        Delivery.objects.filter(address="ben@reader.example").update(due_at=timezone.now() + timedelta(hours=1))
+        sending.send_claimed(sending.claim(), line)
+
+    mails = {delivery.address: mail_of(delivery) for delivery in Delivery.objects.all()}
+    got = {taken.recipients[0]: taken.data for taken in smtp_relay.taken}
+    assert got == {address: mails[address] for address in ("ann@reader.example", "eve@reader.example")}
