@@ -77,6 +77,11 @@ def check(
             len(sent),
         ),
         Rule("sent without a proof", len({row["id"] for row in sent} - set(dump["ok"])), len(sent)),
+        Rule(
+            "taken for somebody else",
+            sum(one.reader != by_key[one.key]["address"] for one in taken if one.key in by_key),
+            len(taken),
+        ),
         Rule("taken by the relay and unknown to us", sum(key not in by_key for key in digests), len(digests)),
         Rule("repeats with other bytes", sum(len(found) > 1 for found in digests.values()), duplicates),
         Rule("order inversions", inversions(taken, by_key), len(digests)),

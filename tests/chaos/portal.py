@@ -63,7 +63,7 @@ from irportal.outbox.models import Announcement, Attempt, Delivery
 print(json.dumps({
     "announcements": list(Announcement.objects.order_by("pk").values("id", "text", "audience", "fanned_out_at")),
     "deliveries": list(Delivery.objects.order_by("pk").values(
-        "id", "announcement_id", "key", "lane", "state", "last_error", "reader")),
+        "id", "announcement_id", "key", "lane", "state", "last_error", "reader", "address")),
     "ok": list(Attempt.objects.filter(outcome="ok").values_list("delivery_id", flat=True)),
 }, default=str))
 """

@@ -48,6 +48,7 @@ def history() -> dict:
                 "state": "sent",
                 "last_error": "",
                 "reader": f"subscriber:{lane[-1]}",
+                "address": "reader",
             }
             for pk, of, key, lane in rows
         ],
@@ -109,8 +110,16 @@ def test_a_history_with_something_missing_fails(harm):
         taken(KEYS[2], KEYS[1], KEYS[0]),
         taken(KEYS[0], *KEYS),
         [*taken(*KEYS), Taken(KEYS[0], "reader", "other bytes", 9.0)],
+        [*taken(*KEYS[1:]), Taken(KEYS[0], "another reader", "the same", 9.0)],
     ],
-    ids=["lost", "from nowhere", "out of order", "repeated without a fault", "repeated with other bytes"],
+    ids=[
+        "lost",
+        "from nowhere",
+        "out of order",
+        "repeated without a fault",
+        "repeated with other bytes",
+        "to somebody else",
+    ],
 )
 def test_a_relay_that_saw_something_else_fails(got):
     assert broken(history(), got)
