@@ -132,8 +132,8 @@ from django.utils import timezone
 from incidents.comms.models import CommsDuty
 for n, duty in enumerate(CommsDuty.objects.order_by("pk")):
     duty.due_at = duty.remind_at = timezone.now() + timedelta(seconds=AHEAD + n if AHEAD else -150 - 10 * n)
-    duty.holding = duty.holding and not AHEAD
-    duty.save(update_fields=["due_at", "remind_at", "holding"])
+    duty.anchor_at, duty.holding = duty.due_at - timedelta(hours=1), duty.holding and not AHEAD
+    duty.save(update_fields=["due_at", "remind_at", "anchor_at", "holding"])
 """
 PULSE_AGE = """
 import json

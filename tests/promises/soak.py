@@ -72,7 +72,7 @@ def prove(
 
 
 def send(here: Stage, start: int, end: int, *, ahead: int, every: float, patience: float) -> list[Sample]:
-    """Announce, at most `ahead` mails before the relay, until it took `end`; a look at everything each `every` seconds."""
+    """Announce, `ahead` mails before the relay, until it took `end`; look at everything each `every` seconds."""
     samples, told, stop = [], start, time.monotonic() + patience
     while (taken := mails(here.sink)) < end and time.monotonic() < stop:
         if told < end and told - taken < ahead:  # the next update while the one before still leaves
