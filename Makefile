@@ -8,7 +8,7 @@ THROWAWAY = PORTAL_MODE=production PUBLIC_BASE_URL=https://status.example.com AL
 TAGS = $(addprefix --tag ,security urls templates admin caches files mail staticfiles)
 SPREAD = --numprocesses auto --dist loadfile --ignore tests/journeys
 
-.PHONY: run test check format chaos machine mutants bench-mail bench-webhooks equal-answers fuzz-mail
+.PHONY: run test check format chaos promises soak machine mutants fuzz-mail equal-answers bench-mail bench-webhooks
 
 run: ## set everything up and run the portal with demo data: http://127.0.0.1:8000 (PORT=8001 for another)
 	@.ci/setup run
@@ -33,6 +33,16 @@ chaos: ## send mail while everything breaks, on both databases, and read the who
 	@.ci/setup dev
 	for database in sqlite postgres; do $(PYTHON) -m tests.chaos.run --database $$database \
 		$(if $(SEED),--seed $(SEED)) --faults $(or $(FAULTS),200) || exit 1; done
+
+promises: ## latency, no broker, senders killed in mid-send, missed deadlines: real processes, both databases (ONLY="killed")
+	@.ci/setup dev
+	for database in sqlite postgres; do \
+		$(PYTHON) -m tests.promises.run $(or $(ONLY),latency broker killed missed) --database $$database || exit 1; done
+
+soak: ## 100,000 deliveries while memory and database connections are watched, on both databases (DELIVERIES=10000)
+	@.ci/setup dev
+	for database in sqlite postgres; do \
+		$(PYTHON) -m tests.promises.run soak --count $(or $(DELIVERIES),100000) --database $$database || exit 1; done
 
 machine: ## incident, readers, engine, relay and clock in any order: 200 histories of 30 steps (EXAMPLES=2000 STEPS=60)
 	@.ci/setup dev

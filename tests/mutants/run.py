@@ -20,7 +20,7 @@ LEFT_OUT = shutil.ignore_patterns(
 
 
 class Mutant(NamedTuple):
-    """`was` in `file` becomes `now`; `test` (what pytest takes) must fail then, on `database`."""
+    """`was` in `file` becomes `now`; `test` (what pytest takes) must fail then, on `database`, with `env` besides."""
 
     name: str
     file: str
@@ -28,6 +28,7 @@ class Mutant(NamedTuple):
     now: str
     test: str
     database: str = "sqlite"
+    env: tuple[tuple[str, str], ...] = ()
 
 
 SENDING, MODELS, FAN_OUT = (f"irportal/outbox/{name}.py" for name in ("sending", "models", "fan_out"))
@@ -81,6 +82,14 @@ MUTANTS = [
         f"{TESTS}/test_sending.py::test_earlier_word_to_the_same_reader_goes_first",
     ),
     Mutant(
+        "earlier word does not go first, and only histories in any order tell",
+        MODELS,
+        "WHERE e.lane = q.lane AND e.state = 'pending' AND e.id < q.id",
+        "WHERE e.lane = q.lane AND e.state = 'pending' AND e.id < 0",
+        "tests/incidents/test_machine.py",
+        env=(("EXAMPLES", "200"), ("STEPS", "30")),
+    ),
+    Mutant(
         "every try has a Message-ID of its own",
         WIRE,
         "{delivery.key[:16]}",
@@ -100,6 +109,63 @@ MUTANTS = [
         "    now = timezone.now()\n    announcement, new =",
         "    tasks.tick.delay()\n    now = timezone.now()\n    announcement, new =",
         "tests/test_architecture.py::test_every_wall_of_the_design_stands",
+    ),
+    Mutant(
+        "the web process rings the broker, and waits for it",
+        "irportal/outbox/actions.py",
+        "    now = timezone.now()\n    announcement, new =",
+        "    from irportal.outbox import tasks\n    tasks.tick.delay()\n    now = timezone.now()\n"
+        "    announcement, new =",
+        "tests/incidents/test_no_broker.py",
+    ),
+    Mutant(
+        "the engine without a broker sleeps longer",
+        "irportal/outbox/management/commands/engine.py",
+        "time.sleep(1)",
+        "time.sleep(3)",
+        f"{TESTS}/test_turns.py::test_what_is_committed_is_begun_within_a_second",
+    ),
+    Mutant(
+        "what a killed sender held stays held",
+        MODELS,
+        "LEASE = timedelta(seconds=settings.MAIL_LEASE_SECONDS)",
+        "LEASE = timedelta(seconds=2 * settings.MAIL_LEASE_SECONDS)",
+        f"{TESTS}/test_turns.py::test_what_a_killed_sender_had_begun_is_sent_again_within_95_seconds",
+    ),
+    Mutant(
+        "a broken promise is told of in every turn",
+        HOLDING,
+        ".filter(escalated_at=None)",
+        "",
+        "tests/incidents/comms/test_missed.py",
+    ),
+    Mutant(
+        "a silent engine is well for a minute",
+        MODELS,
+        "PULSE_LIMIT = timedelta(seconds=30)",
+        "PULSE_LIMIT = timedelta(seconds=60)",
+        "tests/incidents/comms/test_missed.py",
+    ),
+    Mutant(
+        "a database that is gone ends the engine",
+        "irportal/outbox/management/commands/engine.py",
+        "except DatabaseError:",
+        "except InterruptedError:",
+        "tests/incidents/comms/test_missed.py",
+    ),
+    Mutant(
+        "a sender keeps what it has sent",
+        SENDING,
+        '            crash_point("after_begin")\n',
+        '            crash_point("after_begin")\n            beat.__dict__[delivery.pk] = bytearray(20_000)\n',
+        "tests/promises/test_small.py::test_a_sender_keeps_its_size_and_its_connections_through_thousands_of_mails",
+    ),
+    Mutant(
+        "when a lease runs out the next mail goes to whoever was named",
+        SMTP,
+        "if self.named is not delivery:  #",
+        "if False:  #",
+        f"{TESTS}/test_sending.py::test_when_a_lease_runs_out_nobody_gets_what_is_for_the_next_in_line",
     ),
     Mutant(
         "a sender that wakes late overwrites a newer result",
@@ -204,7 +270,7 @@ def red(mutant: Mutant, copy: Path) -> bool:
 
 def pytest_ends(mutant: Mutant, copy: Path) -> int:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", mutant.test]
-    env = os.environ | {"TEST_DATABASE": mutant.database}
+    env = os.environ | {"TEST_DATABASE": mutant.database} | dict(mutant.env)
     done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=600)
     if done.returncode not in (0, 1):
         raise SystemExit(f"{mutant.name}: {mutant.test} could not be run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
