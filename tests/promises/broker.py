@@ -32,6 +32,12 @@ def black_hole(listener: socket.socket) -> Iterator[None]:
 
 
 @contextmanager
+def well(redis: Redis) -> Iterator[None]:
+    """To compare with: what the same machine does at the same hour with nothing broken."""
+    yield
+
+
+@contextmanager
 def refused(redis: Redis) -> Iterator[None]:
     redis.stop()
     yield
@@ -63,7 +69,7 @@ def flushed(redis: Redis) -> Iterator[None]:
     redis.flush()
 
 
-FAULTS: list[Callable] = [refused, dropped, frozen, flushed]
+FAULTS: list[Callable] = [well, refused, dropped, frozen, flushed]
 
 
 def prove(database: str, *, declarations: int = 200) -> list[Figure]:
