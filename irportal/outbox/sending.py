@@ -12,7 +12,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -33,6 +33,7 @@ POSTS: dict[str, type[webhook.Post]] = {"chat": chat.Post, "webhook": webhook.Po
 MAIL: dict[str, type[Line]] = {"smtp": smtp.Line, "django": any_mailer.Line}
 MARGIN = min(timedelta(seconds=35), LEASE * 0.4)  # the longest send and a little: the least of a lease to begin with
 TURN_SECONDS = 40  # a turn stops claiming after this, so that Celery's limit never cuts a send
+BEAT_SECONDS = 10  # what a slow relay leaves of a claim takes longer than a pulse may be old
 RETRY_MINUTES = (1, 5, 10, 20, 30)
 PROBE_SECONDS = (5, 10, 20, 30)
 UNCERTAIN_WAIT = timedelta(minutes=10)
@@ -50,6 +51,7 @@ class Claim:
     until: float  # of time.monotonic(): no clock that jumps makes a lease longer
     ahead: timedelta = timedelta()
     streak: int = 0  # how often the transport had failed by then
+    beaten: float = field(default_factory=time.monotonic)
 
     def now(self) -> datetime:
         return timezone.now() + self.ahead
@@ -170,6 +172,9 @@ def _send_claimed(held: Claim, line: Line, meanwhile: Callable[[], None] = nothi
     try:
         while held.left and time.monotonic() < held.until:
             meanwhile()
+            if time.monotonic() > held.beaten + BEAT_SECONDS:
+                beat()
+                held.beaten = time.monotonic()
             delivery = held.left.popleft()
             begun = yield from begin(delivery, held, proof)
             proof = None

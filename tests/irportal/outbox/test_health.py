@@ -9,6 +9,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from irportal.outbox import actions, engine, fan_out, sending
+from irportal.outbox.channels import smtp
 from irportal.outbox.models import Delivery, Pulse
 from tests.factories import announcement, deliveries
 
@@ -115,6 +116,18 @@ def test_the_pulse_is_kept_while_a_long_queue_drains(client, freezer, smtp_relay
     sending.send_due()
 
     assert Pulse.objects.get().beat_at > before
+
+
+def test_the_pulse_is_kept_while_a_slow_relay_takes_one_claim(client, smtp_relay, monkeypatch):
+    """A hundred messages at half a second each are one claim of fifty seconds."""
+    monkeypatch.setattr(sending, "BEAT_SECONDS", 0)
+    deliveries(*[f"reader{n}@reader.example" for n in range(3)])
+    held = sending.claim()
+    Pulse.objects.update(beat_at=timezone.now() - MINUTE)
+    with smtp.Line() as line:
+        sending.send_claimed(held, line)
+
+    assert health(client) == (200, [])
 
 
 @pytest.fixture
