@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from irportal.outbox.models import Delivery
+from irportal.outbox.models import Delivery, Progress
 from tests.factories import announcement, deliveries
 
 pytestmark = pytest.mark.django_db(transaction=True)  # the command closes its connection between turns
@@ -33,7 +33,7 @@ def test_what_a_killed_sender_had_begun_is_sent_again_within_95_seconds(run_engi
     def die() -> None:
         deliveries("ann@reader.example", "ben@reader.example")
         begun, _ = Delivery.objects.claim(timezone.now())
-        Delivery.objects.step(begin=begun, worker="dead", at=timezone.now())
+        Delivery.objects.progress([Progress(timezone.now(), "dead", begin=begun)])
         dead.append(timezone.now())
 
     run_engine(1, {1: die})
