@@ -1,6 +1,6 @@
 """Index of the subjects' models; nothing is defined here."""
 
-from incidents.comms.models import Approval, CommsDuty, Customer, Escalation, Message
+from incidents.comms.models import Approval, CommsDuty, Customer, Escalation, LegalDeadline, Message
 from incidents.lifecycle.models import (
     Incident,
     IncidentComponent,
@@ -34,6 +34,7 @@ __all__ = [
     "Incident",
     "IncidentComponent",
     "IncidentType",
+    "LegalDeadline",
     "MatrixCell",
     "Message",
     "NotifyRule",

@@ -6,8 +6,8 @@ from datetime import datetime
 from django.db import transaction
 
 from incidents.comms import actions as comms
-from incidents.comms import duties, escalations
-from incidents.comms.models import Message
+from incidents.comms import duties, escalations, laws
+from incidents.comms.models import LegalDeadline, Message
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.actions import Declaration
 from incidents.lifecycle.models import Incident, TimelineEntry
@@ -30,6 +30,7 @@ class Update:
     internal_text: str = ""
     next_update_by: datetime | None = None
     unapproved: str = ""  # why the text for customers leaves without the approval it needs
+    asserts: bool | None = None  # whether it names a cause, exposed data, liability or compensation; None: not said
 
 
 @transaction.atomic
@@ -80,7 +81,15 @@ def _tell(incident: Incident, change: Update, *, by: User, send: bool) -> list[M
             continue
         outside = audience == Message.Audience.CUSTOMERS
         promised = change.next_update_by if outside else None
-        message = comms.write(incident, audience=audience, text=text, by=by, next_update_by=promised)
+        message = comms.write(
+            incident,
+            audience=audience,
+            text=text,
+            by=by,
+            next_update_by=promised,
+            asserts=change.asserts if outside else False,
+            override_reason=change.reason if outside else "",
+        )
         if send or not outside:
             unapproved = change.unapproved if outside else ""
             told.append(comms.send(message, by=by, content_hash=message.content_hash, unapproved=unapproved))
@@ -111,6 +120,25 @@ def add_note(incident: Incident, *, text: str, at: datetime, by: User, marker: s
         contained = Incident.objects.get(pk=incident.pk)
         duties.rederive(contained, was_rank=contained.severity)
     return entry
+
+
+@transaction.atomic
+def enter_law(
+    incident: Incident, *, audience: str, name: str, runs_from: datetime, due_at: datetime, reason: str, by: User
+) -> LegalDeadline:
+    """Record the date a law demands; what it asks for falls due by it where the policy would be later."""
+    said = {"audience": audience, "name": name, "reason": reason}
+    law = laws.enter(incident, **said, runs_from=runs_from, due_at=due_at, by=by)
+    duties.rederive(law.incident, was_rank=law.incident.severity)
+    return law
+
+
+@transaction.atomic
+def withdraw_law(law: LegalDeadline, *, reason: str, by: User) -> LegalDeadline:
+    """Take back a date that does not apply; the policy's own limits stand again."""
+    law = laws.withdraw(law, reason=reason, by=by)
+    duties.rederive(law.incident, was_rank=law.incident.severity)
+    return law
 
 
 @dataclass(frozen=True)
@@ -172,6 +200,8 @@ def change_impact(
     ai_involved: str,
     estimate: str,
     by: User,
+    ai_harm: str = "",
+    material: bool | None = None,
     seen: int | None = None,
 ) -> Incident:
     incident = lifecycle.change_impact(
@@ -182,6 +212,8 @@ def change_impact(
         ai_involved=ai_involved,
         estimate=estimate,
         by=by,
+        ai_harm=ai_harm,
+        material=material,
         seen=seen,
     )
     duties.rederive(incident, was_rank=incident.severity)

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from incidents.comms import approvals, duties, letters
-from incidents.comms.audiences import customers_of
+from incidents.comms import approvals, duties, letters, wording
+from incidents.comms.audiences import customers_of, inside
 from incidents.comms.models import Message
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Incident, Role, TimelineEntry
+from incidents.policy import matrix
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
@@ -27,6 +28,7 @@ from statuspage.models import Notice
 PUBLIC_IMPACT = {1: "critical", 2: "major", 3: "minor", 4: "none"}
 URGENT, NORMAL = 1, 5
 NOTICE_LIFE = timedelta(days=5)
+OUTSIDE = (Message.Audience.CUSTOMERS, Message.Audience.PAGE, Message.Audience.PRESS)
 
 
 def tell_roles(incident: Incident) -> None:
@@ -57,10 +59,13 @@ def tell_of_alarm(key: str, thread: str, sentence: str) -> None:
     )
 
 
-def content_hash(text: str, *, audience: str, public_status: str, next_update_by: datetime | None) -> str:
+def content_hash(
+    text: str, *, audience: str, public_status: str, next_update_by: datetime | None, asserts: bool | None = False
+) -> str:
     """SHA-256 over everything an approver sees; changing a letter changes it."""
     promised = next_update_by.isoformat() if next_update_by else "-"
-    return hashlib.sha256("\0".join([audience, public_status, promised, text]).encode()).hexdigest()
+    parts = [audience, public_status, promised, str(asserts), text]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 @transaction.atomic
@@ -72,14 +77,22 @@ def write(
     by: User,
     next_update_by: datetime | None = None,
     kind: str = Message.Kind.UPDATE,
+    asserts: bool | None = None,
+    override_reason: str = "",
 ) -> Message:
-    """Draft a message to one audience under the incident's status now. Nothing leaves yet."""
+    """Draft a message to one audience under the incident's status now. Nothing leaves yet.
+
+    An update to customers says whether it `asserts` a cause, exposed data, liability or compensation; None is refused
+    where its words may. `override_reason` is why the outside is told at a severity that tells it nothing.
+    """
     incident = Incident.objects.locked(incident.pk)
     if not text.strip():
         raise Refused("Write what they need to know; the text is empty.")
     now = timezone.now()
     if audience == Message.Audience.CUSTOMERS and kind == Message.Kind.UPDATE:
         next_update_by = _promise(incident, next_update_by, now)
+        asserts = _answer(text, asserts)
+    override_reason = _check_outside(incident, audience, kind, override_reason)
     message = Message(
         incident=incident,
         audience=audience,
@@ -87,6 +100,8 @@ def write(
         public_status=incident.status,
         text=text,
         next_update_by=next_update_by,
+        asserts=bool(asserts),
+        override_reason=override_reason,
         author=by,
         written_at=now,
     )
@@ -95,6 +110,46 @@ def write(
     lifecycle.taken_on(incident, by=by)
     _record_draft(message, "message.drafted", by=by)
     return message
+
+
+def _answer(text: str, asserts: bool | None) -> bool:
+    """What the author says of it; refused when they say nothing and the words may assert something."""
+    found = wording.assertions(text)
+    if asserts is None and found:
+        raise Refused(ask_of(found))
+    return bool(asserts)
+
+
+def ask_of(found: list[str]) -> str:
+    """The question these words raise."""
+    named = ", ".join(f"“{word}”" for word in found[:5])
+    return f"{named} may name a cause, exposed data, liability or compensation. Say whether it does."
+
+
+def _check_outside(incident: Incident, audience: str, kind: str, reason: str) -> str:
+    """Refuse to tell the outside what this severity keeps inside. Returns the reason where one overrides that."""
+    if audience not in OUTSIDE or kind in Message.NOTICES:
+        return ""
+    why = why_inside(incident, statement=kind == Message.Kind.STATEMENT)
+    if why and not (reason.strip() and outside_rule(incident) == "reason"):
+        raise Refused(why)
+    return reason.strip() if why else ""
+
+
+def outside_rule(incident: Incident) -> str:
+    """Whether the page may show this incident: `yes`, `reason` where somebody has to say why, or `no`."""
+    return matrix.may_tell(incident.policy_version.rules(), incident.severity, "public")
+
+
+def why_inside(incident: Incident, *, statement: bool = False) -> str:
+    """Why the outside is not told just so at this severity, as a sentence; what the page shows may always go on."""
+    rule = outside_rule(incident)
+    if rule == "yes" or (not statement and Notice.objects.filter(ref=incident.ref).exists()):
+        return ""
+    label = incident.severity_label
+    if rule == "reason":
+        return f"{label} stays off the status page; say why it is told all the same."
+    return f"{label} is told to nobody outside. If they have to know, raise the severity first."
 
 
 def _promise(incident: Incident, next_update_by: datetime | None, now: datetime) -> datetime | None:
@@ -111,9 +166,10 @@ def hash_of(message: Message) -> str:
     """The content hash of a message as it stands; a notice names its kind where an update names its audience."""
     return content_hash(
         message.text,
-        audience=message.kind if message.is_notice else message.audience,
+        audience=message.kind if message.is_formal else message.audience,
         public_status=message.public_status,
         next_update_by=message.next_update_by,
+        asserts=message.asserts,
     )
 
 
@@ -122,9 +178,11 @@ def _record_draft(message: Message, deed: str, *, by: User) -> None:
         deed,
         subject=message.incident.ref,
         by=by,
-        audience=message.kind if message.is_notice else message.audience,
+        audience=message.kind if message.is_formal else message.audience,
         status=message.public_status,
         next_update_by=message.next_update_by,
+        asserts=message.asserts,
+        words=message.found_words,
         sha256=message.content_hash,
     )
 
@@ -140,8 +198,11 @@ def _waiting(message: Message) -> Message:
 
 
 @transaction.atomic
-def rewrite(message: Message, *, text: str, by: User) -> Message:
-    """Change the text of one's own draft. Every approval given to the old text is void: it was for that text."""
+def rewrite(message: Message, *, text: str, by: User, asserts: bool | None = None) -> Message:
+    """Change the text of one's own draft. Every approval given to the old text is void: it was for that text.
+
+    What it asserts stays as it was said unless it is said anew.
+    """
     message = _waiting(message)
     if message.author_id != by.pk:
         raise Refused(f"{message.author} wrote this; send it back and say what should change.")
@@ -149,10 +210,11 @@ def rewrite(message: Message, *, text: str, by: User) -> Message:
         raise Refused("Write what they need to know; the text is empty.")
     now = timezone.now()
     message.text, message.public_status, message.written_at = text, message.incident.status, now
-    if not message.is_notice:
+    if not message.is_formal:
         message.next_update_by = duties.latest_promise(message.incident, now)
+        message.asserts = _answer(text, True if asserts is None and message.asserts else asserts)
     message.content_hash = hash_of(message)
-    message.save(update_fields=["text", "public_status", "written_at", "next_update_by", "content_hash"])
+    message.save(update_fields=["text", "public_status", "written_at", "next_update_by", "asserts", "content_hash"])
     _record_draft(message, "message.rewritten", by=by)
     ask(message)
     return message
@@ -168,7 +230,8 @@ def send(message: Message, *, by: User, content_hash: str, unapproved: str = "")
     incident = message.incident
     if message.content_hash != content_hash:
         raise Refused("The text changed after you read it; read it again before it leaves.")
-    if message.message_class == "status_update" and message.public_status != incident.status:
+    _check_outside(incident, message.audience, message.kind, message.override_reason)
+    if message.kind == Message.Kind.UPDATE and message.audience in OUTSIDE and message.public_status != incident.status:
         raise Refused(
             f"The incident is {incident.get_status_display()} now; this text says "
             f"{Incident.Status(message.public_status).label}. Write it again."
@@ -183,6 +246,15 @@ def send(message: Message, *, by: User, content_hash: str, unapproved: str = "")
     message.save(update_fields=["status", "approved_by", "sent_at"])
     leave(message)
     ledger.append("message.sent", subject=incident.ref, by=by, audience=message.audience, sha256=message.content_hash)
+    return message
+
+
+@transaction.atomic
+def write_statement(incident: Incident, *, text: str, by: User, override_reason: str = "") -> Message:
+    """Draft words for press and social media, and ask whoever has to approve them. People give them out, not we."""
+    audience, kind = Message.Audience.PRESS, Message.Kind.STATEMENT
+    message = write(incident, audience=audience, kind=kind, text=text, by=by, override_reason=override_reason)
+    ask(message)
     return message
 
 
@@ -230,8 +302,8 @@ def leave(message: Message) -> None:
     if message.is_notice:
         _give_notice(message)
     elif message.audience == Message.Audience.INTERNAL:
-        _announce(message, letters.internal_letter(message), "staff", {"incident": incident.pk, "roles": []})
-    else:
+        _announce(message, letters.internal_letter(message), "staff", inside(incident))
+    elif not message.is_statement:
         message.next_update_by = duties.next_promise(incident)
         message.save(update_fields=["next_update_by"])
         _publish(message)
@@ -255,6 +327,8 @@ def _signature(message: Message) -> str:
 
 def _recipients(message: Message) -> int:
     """How many addresses would get it now."""
+    if message.is_statement:
+        return 0
     return reach("contracts" if message.is_notice else "customers", customers_of(message.incident))
 
 
@@ -266,15 +340,18 @@ def _note_sent(message: Message) -> None:
         where = f"Status page and mail to {_recipients(message)} addresses"
     elif message.audience == Message.Audience.PAGE:
         where = "Status page"
+    elif message.is_statement:
+        where = "Agreed for press and social media"
     else:
         where = "Internal update"
     state = Incident.Status(message.public_status).label
     what = state if message.kind == Message.Kind.UPDATE else message.get_kind_display().lower()
+    against = f" Told at {incident.severity_label}: {message.override_reason}" if message.override_reason else ""
     without = f" Left without approval: {message.unapproved_reason}" if message.unapproved_reason else ""
     lifecycle.note(
         incident,
         TimelineEntry.Kind.MESSAGE,
-        f"{where}: {what}. {message.text}{without}",
+        f"{where}: {what}. {message.text}{against}{without}",
         by=message.approved_by,
         at=sent,
     )

@@ -75,7 +75,7 @@ def seats_of(messages: list[Message]) -> dict[int, list[Seat]]:
                 _other(people[message.incident_id].get(role), message),
                 given.get((message.pk, role, message.content_hash)),
             )
-            for role in rules[incidents[message.incident_id].policy_version_id, message.message_class]
+            for role in rules[incidents[message.incident_id].policy_version_id, message.approval_class]
         ]
         for message in messages
     }

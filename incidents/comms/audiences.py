@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from incidents.comms.models import Customer
-from incidents.lifecycle.models import Incident, RoleAssignment, RoleContact
+from incidents.lifecycle.models import Incident, Role, RoleAssignment, RoleContact
 from incidents.policy.matrix import Facts, reaches_all
 from irportal.accounts.models import User
 from irportal.outbox import audiences
@@ -22,10 +22,19 @@ def facts_of(incident: Incident) -> Facts:
     return Facts(
         affected=any(state != Component.State.OPERATIONAL for state in states),
         personal_data=incident.personal_data == Incident.Known.YES,
-        ai_harm=incident.ai_involved == Incident.Known.YES and incident.severity <= 2,
+        ai_harm=_ai_harm(incident),
         is_outage=incident.type.is_outage,
         down=any(state in DOWN for state in states),
+        material=incident.material,
+        short_clock=any(law.is_short for law in incident.laws.running().filter(audience="regulators")),
     )
+
+
+def _ai_harm(incident: Incident) -> bool:
+    """As somebody said; until then an AI's part in a critical or high one counts as harm."""
+    if incident.ai_harm != Incident.Known.UNKNOWN:
+        return incident.ai_harm == Incident.Known.YES
+    return incident.ai_involved == Incident.Known.YES and incident.severity <= 2
 
 
 def customers_of(incident: Incident) -> dict[str, Any]:
@@ -34,6 +43,13 @@ def customers_of(incident: Incident) -> dict[str, Any]:
         return {"components": None}
     touched = incident.components.exclude(state=Component.State.OPERATIONAL)
     return {"components": sorted(touched.values_list("component_id", flat=True))}
+
+
+def inside(incident: Incident) -> dict[str, Any]:
+    """The facts that name the readers of an internal update: all who hold a role, or the owning team and commander."""
+    _, scope = incident.policy_version.rules().cells.get((incident.severity, "internal"), ("", ""))
+    roles = [Role.OWNING_TEAM.value, Role.INCIDENT_COMMANDER.value] if scope == "owning_team" else []
+    return {"incident": incident.pk, "roles": roles}
 
 
 def contracts(facts: dict[str, Any]) -> list[Reader]:

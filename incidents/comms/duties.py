@@ -8,9 +8,9 @@ from django.db import transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
-from incidents.comms import cadence
+from incidents.comms import cadence, laws
 from incidents.comms.audiences import facts_of
-from incidents.comms.models import CommsDuty, Message
+from incidents.comms.models import CommsDuty, LegalDeadline, Message
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Incident, TimelineEntry
 from incidents.policy import matrix
@@ -25,24 +25,28 @@ MEETS = {
     Message.Audience.CUSTOMERS: ["status_update", "status_page"],
     Message.Audience.PAGE: ["status_page"],
     Message.Audience.INTERNAL: ["internal_update", "internal_summary"],
+    Message.Audience.PRESS: ["public_statement"],
 }
 TOLD_OUTSIDE = ["status_update", "status_page"]
-PAGE_CLOSES = matrix.Duty("public", "status_page", "", "", "30m", "", False)  # what the page showed, it also ends
+PAGE_CLOSES = matrix.Duty("public", "status_page", close="30m")  # what the page showed, it also ends
 ON_TIME = timedelta(minutes=2)  # the engine turns every 2 s; a holding message later than this did not keep the promise
 REVIEW_WITHIN = "24h"
+FILING = matrix.Duty("regulators", "regulator_filing", or_earlier=True)
+OUTSIDE_THE_MATRIX = ["review", "regulator_filing"]
 
 
 def met_by(message: Message) -> list[str]:
-    """The classes of duty a message ends: a notice its own, an update what its readers were promised."""
-    return [message.kind] if message.is_notice else MEETS[Message.Audience(message.audience)]
+    """The classes of duty a message ends: a formal text its own, an update what its readers were promised."""
+    return [message.kind] if message.is_formal else MEETS[Message.Audience(message.audience)]
 
 
 def owed(incident: Incident) -> list[matrix.Duty]:
     """Everything the pinned matrix asks for at the incident's severity, given what is known of it now."""
     rules, facts = incident.policy_version.rules(), facts_of(incident)
-    return [
+    asked = [
         duty for audience in matrix.AUDIENCES for duty in matrix.duties_for(rules, incident.severity, audience, facts)
     ]
+    return asked + laws.owed_beyond(asked, incident)
 
 
 def start_duties(incident: Incident) -> None:
@@ -84,9 +88,11 @@ def _create(
     anchor: datetime,
     phase: str = "",
     due_at: datetime | None = None,
+    law: LegalDeadline | None = None,
 ) -> CommsDuty:
     phase = phase or (Phase.FIRST if duty.every else Phase.ONCE)
-    due_at = due_at or cadence.first_due(amount, anchor)
+    limit = due_at or (cadence.first_due(amount, anchor) if amount else None)
+    due_at, law, limit_at = _earlier(limit, law or _law(incident, duty))
     return incident.duties.create(
         audience=duty.audience,
         message_class=duty.message_class,
@@ -95,11 +101,29 @@ def _create(
         anchor_at=anchor,
         amount=amount,
         due_at=due_at,
+        law=law,
+        limit_at=limit_at,
         remind_at=_remind_at(incident, duty, anchor, due_at),
         every=duty.every,
         daily_once_contained=duty.daily_once_contained,
         holding=duty.holding and phase != Phase.CLOSING,
     )
+
+
+def _law(incident: Incident, asked: matrix.Duty) -> LegalDeadline | None:
+    """The law that may ask for it before the policy does."""
+    return laws.earliest(incident, asked.audience) if asked.or_earlier and asked != FILING else None
+
+
+def _earlier(
+    limit: datetime | None, law: LegalDeadline | None
+) -> tuple[datetime, LegalDeadline | None, datetime | None]:
+    """Due time, the law that sets it, and the policy's limit where the law comes before it."""
+    if law and (limit is None or law.due_at < limit):
+        return law.due_at, law, limit
+    if limit is None:
+        raise Refused("Neither the policy nor a law says by when.")
+    return limit, None, None
 
 
 def _remind_at(incident: Incident, duty: CommsDuty | matrix.Duty, anchor: datetime, due_at: datetime) -> datetime:
@@ -112,7 +136,7 @@ def owe_review(incident: Incident) -> CommsDuty:
     waiting = incident.duties.open().filter(message_class="review").first()
     if waiting:
         return waiting
-    asked = matrix.Duty("internal", "review", REVIEW_WITHIN, "", "", "", False)
+    asked = matrix.Duty("internal", "review", first=REVIEW_WITHIN)
     return _create(incident, asked, REVIEW_WITHIN, anchor=timezone.now())
 
 
@@ -220,15 +244,18 @@ def _owe(incident: Incident, asked: matrix.Duty, *, at: datetime) -> None:
 
     One the engine dropped is owed again, by its old time where that still lies ahead.
     """
-    if not asked.first:
+    law = _law(incident, asked)
+    if not asked.first and law is None:
         return
-    due_at = cadence.first_due(asked.first, at)
+    due_at = cadence.first_due(asked.first, at) if asked.first else None
     if not asked.every:
         before = incident.duties.filter(audience=asked.audience, message_class=asked.message_class)
         dropped = before.filter(by=None, outcome__in=[Outcome.WAIVED, Outcome.MISSED])
         if before.exclude(pk__in=dropped.values("pk")).exists():
             return
-        due_at = min([due_at, *dropped.filter(due_at__gt=at).values_list("due_at", flat=True)])
+        by_policy = dropped.filter(Q(law=None) | Q(limit_at__isnull=False))
+        old = [duty.policy_due_at for duty in by_policy if duty.policy_due_at > at]
+        due_at = min([due_at, *old]) if due_at else None
     _create(incident, asked, asked.first, anchor=at, due_at=due_at)
 
 
@@ -240,7 +267,8 @@ def rederive(incident: Incident, *, was_rank: int) -> None:
     now = timezone.now()
     asked_now = [duty for duty in owed(incident) if incident.is_open or not duty.every]
     wanted = {(duty.audience, duty.message_class): duty for duty in asked_now}
-    for duty in incident.duties.open().exclude(phase=Phase.CLOSING).exclude(message_class="review"):
+    running = incident.duties.open().exclude(phase=Phase.CLOSING).exclude(message_class__in=OUTSIDE_THE_MATRIX)
+    for duty in running.select_related("law"):
         asked = wanted.pop((duty.audience, duty.message_class), None)
         if asked is None:
             _drop(duty, at=now)
@@ -248,8 +276,24 @@ def rederive(incident: Incident, *, was_rank: int) -> None:
             _adjust(duty, asked, at=now, upgraded=incident.severity < was_rank)
     for asked in wanted.values():
         _owe(incident, asked, at=now)
+    _follow_filings(incident, at=now)
     if incident.is_open:
         _refresh_page(incident)
+
+
+def _follow_filings(incident: Incident, *, at: datetime) -> None:
+    """Each law for a regulator is told of by its own date, whatever the severity, until it is withdrawn."""
+    for law in incident.laws.running().filter(audience="regulators", duties=None):
+        _create(incident, FILING, "", anchor=at, law=law)
+    filings = incident.duties.open().filter(message_class=FILING.message_class, law__withdrawn_at__isnull=False)
+    for duty in filings.select_related("law"):
+        _drop(duty, at=at)
+
+
+def _is_broken(duty: CommsDuty, at: datetime) -> bool:
+    """Its time passed while it counted. A law that is withdrawn, and was entered after its time, never counted."""
+    law = duty.law
+    return duty.due_at <= at and (law is None or law.withdrawn_at is None or law.entered_at < duty.due_at)
 
 
 def _drop(duty: CommsDuty, *, at: datetime) -> None:
@@ -258,30 +302,32 @@ def _drop(duty: CommsDuty, *, at: datetime) -> None:
     if told and duty.due_at > at:  # customers have it in writing: it stands, and nothing follows it
         duty.every = ""
         duty.save(update_fields=["every"])
+    elif duty.law and duty.law.withdrawn_at:
+        outcome = Outcome.MISSED if _is_broken(duty, at) else Outcome.WAIVED
+        _end(duty, outcome, at=at, reason=f"{duty.law.name} withdrawn: {duty.law.withdrawn_reason}"[:300])
     elif duty.due_at <= at:
         _end(duty, Outcome.MISSED, at=at, reason=f"Overdue when {label} stopped asking for it")
     else:
         _end(duty, Outcome.WAIVED, at=at, reason=f"{label} does not ask for it")
 
 
+ADJUSTED = [
+    *("anchor_at", "amount", "due_at", "law", "limit_at", "every", "daily_once_contained"),
+    *("remind_at", "reminded_at", "escalated_at"),
+]
+
+
 def _adjust(duty: CommsDuty, asked: matrix.Duty, *, at: datetime, upgraded: bool) -> None:
-    amount = asked.every if duty.phase == Phase.UPDATE else asked.first
+    if duty.law and _is_broken(duty, at):
+        return
     was = duty.due_at
-    sooner = duty.phase != Phase.UPDATE and cadence.first_due(amount, duty.anchor_at) < was
-    if upgraded or sooner:
-        duty.due_at = cadence.tightened(was, at, amount)
-    else:
-        told = duty.message_class in TOLD_OUTSIDE and duty.phase == Phase.UPDATE
-        duty.due_at = cadence.relaxed(duty.anchor_at, amount, current_due=was, promised=told, changed_at=at)
-    quietens = bool(asked.daily_once_contained) and duty.phase == Phase.UPDATE and was > at
-    if quietens:
-        duty.due_at, amount = _quiet(duty, asked, at)
+    limit = _policy_limit(duty, asked, at=at, upgraded=upgraded)
+    before = duty.law
+    duty.due_at, duty.law, duty.limit_at = _earlier(limit, _law(duty.incident, asked))
     duty.every, duty.daily_once_contained = asked.every, asked.daily_once_contained
     if duty.due_at != was:
-        counted_anew = upgraded or sooner or quietens
-        duty.amount = f"{amount} after the change" if counted_anew else amount
-        duty.anchor_at = min(at, duty.due_at) if counted_anew else duty.anchor_at
-        duty.remind_at = _remind_at(duty.incident, asked, duty.anchor_at, duty.due_at)
+        counted_from = duty.anchor_at if before == duty.law else min(at, duty.due_at)
+        duty.remind_at = _remind_at(duty.incident, asked, counted_from, duty.due_at)
         ledger.append(
             "duty.moved",
             subject=duty.incident.ref,
@@ -289,16 +335,52 @@ def _adjust(duty: CommsDuty, asked: matrix.Duty, *, at: datetime, upgraded: bool
             duty=f"{duty.audience} {duty.message_class} {duty.seq}",
             was=was,
             now=duty.due_at,
+            law=duty.law.name if duty.law else "",
         )
-    duty.save(update_fields=["due_at", "every", "daily_once_contained", "amount", "anchor_at", "remind_at"])
+        if before != duty.law:
+            _tell_of_move(duty, was)
+    duty.save(update_fields=ADJUSTED)
 
 
-def _quiet(duty: CommsDuty, asked: matrix.Duty, at: datetime) -> tuple[datetime, str]:
+def _tell_of_move(duty: CommsDuty, was: datetime) -> None:
+    """A law moved it, there or back: said in the timeline, reminded of anew."""
+    duty.reminded_at = duty.escalated_at = None
+    text = f"{duty.label}: due {duty.due_at:%Y-%m-%d %H:%M} UTC, no longer {was:%Y-%m-%d %H:%M}. {duty.source}"
+    lifecycle.note(duty.incident, TimelineEntry.Kind.MESSAGE, text.strip(), by=None)
+
+
+def _policy_limit(duty: CommsDuty, asked: matrix.Duty, *, at: datetime, upgraded: bool) -> datetime | None:
+    """When the policy alone has it due now; keeps in the duty what that was counted from. None: only a law asks."""
+    amount = asked.every if duty.phase == Phase.UPDATE else asked.first
+    if not amount:
+        duty.amount = ""
+        return None
+    if duty.law and duty.limit_at is None:  # only a law asked so far
+        duty.amount, duty.anchor_at = amount, at
+        return cadence.first_due(amount, at)
+    was = duty.policy_due_at
+    sooner = duty.phase != Phase.UPDATE and cadence.first_due(amount, duty.anchor_at) < was
+    if upgraded or sooner:
+        limit = cadence.tightened(was, at, amount)
+    else:
+        told = duty.message_class in TOLD_OUTSIDE and duty.phase == Phase.UPDATE
+        limit = cadence.relaxed(duty.anchor_at, amount, current_due=was, promised=told, changed_at=at)
+    quietens = bool(asked.daily_once_contained) and duty.phase == Phase.UPDATE and was > at
+    if quietens:
+        limit, amount = _quiet(limit, asked, at, contained=duty.incident.is_contained)
+    if limit != was:
+        counted_anew = upgraded or sooner or quietens
+        duty.amount = f"{amount} after the change" if counted_anew else amount
+        duty.anchor_at = min(at, limit) if counted_anew else duty.anchor_at
+    return limit
+
+
+def _quiet(limit: datetime, asked: matrix.Duty, at: datetime, *, contained: bool) -> tuple[datetime, str]:
     """Once contained the next update is due at the daily hour; when it is not contained after all, soon again."""
-    if duty.incident.is_contained:
+    if contained:
         daily = asked.daily_once_contained
         return cadence.next_due(at, asked.every, daily_at=daily), f"daily {daily}"
-    return min(duty.due_at, cadence.next_due(at, asked.every)), asked.every
+    return min(limit, cadence.next_due(at, asked.every)), asked.every
 
 
 @transaction.atomic
@@ -308,6 +390,8 @@ def waive(duty: CommsDuty, *, reason: str, by: User) -> None:
     duty = incident.duties.select_for_update().get(pk=duty.pk)
     if duty.outcome != Outcome.OPEN:
         raise Refused(f"This ended already: {duty.get_outcome_display().lower()}.")
+    if duty.is_filing:
+        raise Refused("A law is not waived; withdraw it and say why it does not apply.")
     if duty.is_review:
         raise Refused("A review is not waived; somebody else reads what left and writes down what they found.")
     now = timezone.now()
@@ -332,6 +416,8 @@ def settle(duty: CommsDuty, *, text: str, by: User) -> None:
         raise Refused(f"This ended already: {duty.get_outcome_display().lower()}.")
     if duty.is_written:
         raise Refused("This is met by writing the message, not by a note.")
+    if duty.is_filing:
+        laws.check_answers(incident, by)
     if duty.is_review and duty.reviewed.filter(Q(author=by) | Q(approved_by=by)).exists():
         raise Refused("You wrote or sent some of it yourself; somebody else has to review it.")
     now = timezone.now()

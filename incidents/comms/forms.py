@@ -6,9 +6,36 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from incidents.comms.models import Message
+from incidents.comms import actions, wording
+from incidents.comms.models import LegalDeadline, Message
+from incidents.lifecycle.actions import FUTURE_SLACK
 from incidents.lifecycle.forms import SeenForm, UtcField
 from incidents.lifecycle.models import Incident
+
+
+class AssertsField(forms.ChoiceField):
+    """Whether a text asserts what only executive sponsor and legal lead may let out; empty when nobody answered."""
+
+    widget = forms.RadioSelect
+
+    def __init__(self) -> None:
+        super().__init__(
+            label="Does it name a cause, exposed data, liability or compensation?",
+            choices=[("yes", "Yes, it needs the approvals of a notice"), ("no", "No")],
+            required=False,
+            help_text="Yes: executive sponsor and legal lead approve it. If in doubt, yes.",
+        )
+
+
+def asserted(form: forms.Form) -> bool | None:
+    """The answer; None when there is none."""
+    return {"yes": True, "no": False}.get(form.cleaned_data.get("asserts", ""))
+
+
+def ask_what_it_asserts(form: forms.Form, text: str) -> None:
+    """Refuse a text whose words may assert something while nobody has said whether it does."""
+    if asserted(form) is None and "asserts" not in form.errors and (found := wording.assertions(text)):
+        form.add_error("asserts", actions.ask_of(found))
 
 
 class UpdateForm(SeenForm):
@@ -26,7 +53,8 @@ class UpdateForm(SeenForm):
         help_text="What happened, what we are doing, what they can do. Plain words; Markdown works. "
         "Empty means customers are told nothing.",
     )
-    next_update_by = UtcField(label="Next update by, UTC", required=False)
+    asserts = AssertsField()
+    next_update_by = UtcField(label="Next update by, UTC", required=False, ahead=True)
     internal_text = forms.CharField(
         label="For internal readers",
         required=False,
@@ -38,7 +66,8 @@ class UpdateForm(SeenForm):
         label="Reason",
         required=False,
         max_length=300,
-        help_text="Needed for going back, for opening again, and for Resolved before its time in Monitoring.",
+        help_text="Needed for going back, for opening again, for Resolved before its time in Monitoring, and to tell "
+        "customers at a severity that stays off the status page.",
     )
 
     without = forms.BooleanField(label="Nobody else can approve it now", required=False)
@@ -67,7 +96,17 @@ class UpdateForm(SeenForm):
             self._check_move(status, at, cleaned)
         if promised := cleaned.get("next_update_by"):
             self._check_promise(promised)
+        if text := cleaned.get("customer_text"):
+            ask_what_it_asserts(self, text)
+            self._check_outside(cleaned)
         return cleaned
+
+    def _check_outside(self, cleaned: dict[str, Any]) -> None:
+        rule, why = actions.outside_rule(self.incident), actions.why_inside(self.incident)
+        if why and rule == "no":
+            self.add_error("customer_text", why)
+        elif why and not cleaned.get("reason") and "reason" not in self.errors:
+            self.add_error("reason", why)
 
     def _check_move(self, status: str, at: datetime, cleaned: dict[str, Any]) -> None:
         if at < self.incident.started_at:
@@ -118,13 +157,92 @@ class RewriteForm(forms.Form):
     """The text of an update that waits for approval."""
 
     said = forms.CharField(label="For customers: status page and mail", max_length=5000, widget=forms.Textarea)
+    asserts = AssertsField()
 
-    def __init__(self, *args: Any, text: str, **options: Any) -> None:
+    def __init__(self, *args: Any, text: str, asserts: bool, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.initial["said"] = text
+        self.initial["said"], self.initial["asserts"] = text, "yes" if asserts else ""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        ask_what_it_asserts(self, cleaned.get("said", ""))
+        return cleaned
 
     def text(self) -> str:
         return str(self.cleaned_data["said"])
+
+
+class StatementForm(forms.Form):
+    """Words for press and social media."""
+
+    said = forms.CharField(
+        label="For press and social media",
+        max_length=5000,
+        widget=forms.Textarea(attrs={"rows": 6}),
+        help_text="Word for word as it is given out. The portal sends it to nobody.",
+    )
+    why = forms.CharField(
+        label="Why is the outside told at this severity?",
+        max_length=300,
+        error_messages={"required": "Say why the outside is told at a severity that stays inside."},
+    )
+
+    def __init__(self, *args: Any, text: str = "", why_inside: str = "", **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.initial["said"] = text
+        if not why_inside:
+            del self.fields["why"]
+
+    def text(self) -> str:
+        return str(self.cleaned_data["said"])
+
+
+class LawForm(forms.Form):
+    """The date a law or contract demands on this incident."""
+
+    audience = forms.ChoiceField(
+        label="Who has to be told?",
+        choices=LegalDeadline.Audience.choices,
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose who has to be told."},
+    )
+    name = forms.CharField(
+        label="Which law or contract?",
+        max_length=120,
+        help_text="With its provision, for example: GDPR Art. 33(1).",
+        error_messages={"required": "Name the law and its provision, or the contract."},
+    )
+    runs_from = UtcField(
+        label="Runs from, UTC", help_text="The event it counts from, for example when we became aware."
+    )
+    due_at = UtcField(label="Due, UTC", ahead=True, help_text="Day and time, for example 2026-03-05 14:30.")
+    reason = forms.CharField(
+        label="Why does it apply?",
+        max_length=300,
+        help_text="Who decided it, on which facts.",
+        error_messages={"required": "Say why it applies; an auditor will ask."},
+    )
+
+    def clean_name(self) -> str:
+        return " ".join(self.cleaned_data["name"].split())
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        runs_from, due_at, now = cleaned.get("runs_from"), cleaned.get("due_at"), timezone.now()
+        if runs_from and runs_from > now + FUTURE_SLACK:
+            self.add_error("runs_from", f"{runs_from:%Y-%m-%d %H:%M} lies ahead; it is {now:%Y-%m-%d %H:%M} UTC now.")
+        if runs_from and due_at and due_at <= runs_from:
+            self.add_error("due_at", "It cannot be due before it runs; correct one of the two times.")
+        return cleaned
+
+
+class WithdrawForm(forms.Form):
+    reason = forms.CharField(
+        label="Why does it not apply?",
+        max_length=300,
+        error_messages={"required": "Say why it does not apply; an auditor will ask."},
+        help_text="A date that passed while it counted stays missed. For another date, enter that one too.",
+    )
 
 
 class UnapprovedForm(forms.Form):

@@ -5,7 +5,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import transaction
 
-from incidents.comms import actions, duties, letters
+from incidents.comms import actions, duties, letters, queries
 from incidents.comms.models import CommsDuty, Message
 from incidents.comms.turns import each_incident
 from incidents.lifecycle.models import Incident, Role
@@ -23,7 +23,7 @@ def run_due(now: datetime) -> None:
 @transaction.atomic
 def _keep(incident_id: int, now: datetime) -> None:
     incident = Incident.objects.locked(incident_id)
-    due = list(incident.duties.overdue(now).filter(escalated_at=None))
+    due = list(incident.duties.overdue(now).filter(escalated_at=None).select_related("law"))
     limit = incident.policy_version.holding_max_consecutive
     hold = [duty for duty in due if duty.holding and incident.is_open and _holdings_before(duty) < limit]
     mails = any(duty.audience == "customers" for duty in hold)
@@ -118,14 +118,23 @@ def _warn(incident: Incident, broken: list[CommsDuty], used: letters.Used | None
             duty=f"{duty.audience} {duty.message_class} {duty.seq}",
             due_at=duty.due_at,
         )
-    key = f"overdue:{broken[0].pk}" if broken else f"holding-used:{used.duty.pk}" if used else ""
+    roles = sorted(
+        {Role.COMMS_LEAD, Role.INCIDENT_COMMANDER, *(role for duty in broken for role in queries.warned(duty))}
+    )
+    key = (
+        f"overdue:{broken[0].pk}:{broken[0].due_at:%Y%m%dT%H%M}"
+        if broken
+        else f"holding-used:{used.duty.pk}"
+        if used
+        else ""
+    )
     letter = letters.escalation_letter(incident, broken, used, holdings=max(map(_holdings_before, broken), default=0))
     outbox.announce(
         f"{incident.ref}:{key}",
         topic="escalation",
         thread=incident.ref,
         audience="staff",
-        facts={"incident": incident.pk, "roles": [Role.COMMS_LEAD, Role.INCIDENT_COMMANDER]},
+        facts={"incident": incident.pk, "roles": roles},
         priority=actions.URGENT,
         **letter._asdict(),
     )

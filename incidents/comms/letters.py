@@ -224,7 +224,8 @@ def chat(message: Message) -> str:
     incident = message.incident
     since = incident.resolved_at
     told = incident.messages.filter(public_status=Incident.Status.RESOLVED, status=Message.Status.SENT)
-    if message.is_notice or message.kind == Message.Kind.HOLDING:
+    told = told.exclude(audience=Message.Audience.PRESS)
+    if message.is_formal or message.kind == Message.Kind.HOLDING:
         return ""
     if since and not told.filter(sent_at__gte=since).exclude(pk=message.pk).exists():
         return resolved_chat(message)

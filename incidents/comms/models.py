@@ -8,7 +8,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from incidents.comms import wording
 from incidents.lifecycle.models import Incident, Role
+from incidents.policy.matrix import SHORT_CLOCK
 from incidents.policy.models import EscalationRule, MatrixCell
 from statuspage.models import Component
 
@@ -42,11 +44,13 @@ class Message(models.Model):
         HOLDING = "holding", "Holding message"
         INCIDENT_NOTICE = "incident_notice", "Incident notice"
         BREACH_NOTICE = "breach_notice", "Breach notice"
+        STATEMENT = "public_statement", "Public statement"
 
     class Audience(models.TextChoices):
         CUSTOMERS = "customers", "Customers and status page"
         PAGE = "public", "Status page"
         INTERNAL = "internal", "Internal readers"
+        PRESS = "press", "Press and social media"
 
     NOTICES = (Kind.INCIDENT_NOTICE, Kind.BREACH_NOTICE)
 
@@ -57,6 +61,12 @@ class Message(models.Model):
     public_status = models.CharField(max_length=14, choices=Incident.Status)
     text = models.TextField(max_length=5000)
     next_update_by = models.DateTimeField(null=True)
+    asserts = models.BooleanField(
+        default=False, help_text="Names a cause, exposed data, liability or compensation: approved like a notice"
+    )
+    override_reason = models.CharField(
+        max_length=300, blank=True, help_text="Why the outside is told at a severity that tells it nothing"
+    )
     content_hash = models.CharField(max_length=64)
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     written_at = models.DateTimeField()
@@ -95,11 +105,31 @@ class Message(models.Model):
         return self.kind in self.NOTICES
 
     @property
-    def message_class(self) -> str:
-        """What the policy calls it when it says who must approve it; empty where nobody must."""
+    def is_statement(self) -> bool:
+        """Words for press and social media: approved here, given out by people."""
+        return self.kind == self.Kind.STATEMENT
+
+    @property
+    def is_formal(self) -> bool:
+        """Meets the promise of its own name, and no other."""
+        return self.is_notice or self.is_statement
+
+    @property
+    def approval_class(self) -> str:
+        """What the policy calls it when it says who must approve it; empty where nobody must.
+
+        An update that asserts a cause, exposed data, liability or compensation takes a notice's path (C-07).
+        """
         if self.audience == self.Audience.INTERNAL or self.kind == self.Kind.HOLDING:
             return ""
-        return self.kind if self.is_notice else "status_update"
+        if self.is_formal:
+            return self.kind
+        return self.Kind.INCIDENT_NOTICE if self.asserts else "status_update"
+
+    @property
+    def found_words(self) -> list[str]:
+        """What of the text may assert more than its author says it does."""
+        return [] if self.asserts or self.approval_class != "status_update" else wording.assertions(self.text)
 
 
 class Approval(models.Model):
@@ -119,6 +149,61 @@ class Approval(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_role_display()}: {self.by}"
+
+
+class LegalDeadlineQuerySet(models.QuerySet["LegalDeadline"]):
+    def running(self) -> "LegalDeadlineQuerySet":
+        return self.filter(withdrawn_at=None)
+
+
+class LegalDeadline(models.Model):
+    """The date a law or contract demands on this incident, as somebody entered it. Changed by a new one; the old stays.
+
+    Later the clocks write the same rows; what falls due by them does not ask who wrote them.
+    """
+
+    class Audience(models.TextChoices):
+        CUSTOMERS = "customers", "Customers or the people concerned"
+        REGULATORS = "regulators", "A regulator or authority"
+
+    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="laws")
+    audience = models.CharField(max_length=12, choices=Audience)
+    name = models.CharField(max_length=120, help_text="The law and its provision, or the contract")
+    runs_from = models.DateTimeField(help_text="The event it counts from, for example when we became aware")
+    due_at = models.DateTimeField()
+    reason = models.CharField(max_length=300, help_text="Why it applies")
+    entered_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    entered_at = models.DateTimeField()
+    withdrawn_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    withdrawn_at = models.DateTimeField(null=True)
+    withdrawn_reason = models.CharField(max_length=300, blank=True)
+
+    objects = LegalDeadlineQuerySet.as_manager()
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["due_at", "id"]
+        default_permissions = ()
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(due_at__gt=F("runs_from")),
+                name="law_due_after_it_runs",
+                violation_error_message="It cannot be due before it runs.",
+            ),
+            models.CheckConstraint(
+                condition=Q(withdrawn_at=None) | ~Q(withdrawn_reason=""),
+                name="law_withdrawn_has_reason",
+                violation_error_message="Say why it does not apply.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}, by {self.due_at:%Y-%m-%d %H:%M} UTC"
+
+    @property
+    def is_short(self) -> bool:
+        """So short that the decision about regulators is owed sooner (requirements 1.9)."""
+        return self.due_at - self.runs_from <= SHORT_CLOCK
 
 
 class DutyQuerySet(models.QuerySet["CommsDuty"]):
@@ -152,6 +237,9 @@ class CommsDuty(models.Model):
         "incident_notice": "Incident notice to customers",
         "breach_notice": "Breach notice to customers",
         "regulator_decision": "Decide whether a regulator must be told",
+        "regulator_filing": "Tell the regulator",
+        "public_statement": "Public statement, agreed with legal",
+        "board_notice": "Tell the board's secretary",
         "internal_update": "Internal update",
         "internal_summary": "End-of-incident summary",
         "review": "Review of what left without approval",
@@ -166,6 +254,8 @@ class CommsDuty(models.Model):
     anchor_at = models.DateTimeField(help_text="What the due time was counted from")
     amount = models.CharField(max_length=40, help_text="What was added to it, as the policy writes it")
     due_at = models.DateTimeField()
+    law = models.ForeignKey(LegalDeadline, on_delete=models.PROTECT, null=True, related_name="duties")
+    limit_at = models.DateTimeField(null=True, help_text="The policy's own limit, where a law asks for it earlier")
     every = models.CharField(max_length=10, blank=True)
     daily_once_contained = models.CharField(max_length=5, blank=True)
     holding = models.BooleanField(default=False, help_text="The engine may keep this promise by itself")
@@ -189,7 +279,17 @@ class CommsDuty(models.Model):
         constraints = [
             models.UniqueConstraint("incident", "audience", "message_class", "seq", name="duty_once"),
             models.UniqueConstraint(
-                "incident", "audience", "message_class", condition=Q(outcome="open"), name="duty_one_open"
+                "incident",
+                "audience",
+                "message_class",
+                condition=Q(outcome="open") & ~Q(message_class="regulator_filing"),
+                name="duty_one_open",
+            ),
+            models.UniqueConstraint(
+                "law", condition=Q(message_class="regulator_filing"), name="duty_one_filing_for_each_law"
+            ),
+            models.CheckConstraint(
+                condition=~Q(message_class="regulator_filing") | Q(law__isnull=False), name="duty_filing_has_law"
             ),
             models.CheckConstraint(
                 condition=Q(outcome="open") | Q(ended_at__isnull=False), name="duty_ended_has_instant"
@@ -199,7 +299,13 @@ class CommsDuty(models.Model):
                 name="duty_waived_has_reason",
                 violation_error_message="Say why this is waived.",
             ),
-            models.CheckConstraint(condition=Q(due_at__gte=F("anchor_at")), name="duty_due_after_anchor"),
+            models.CheckConstraint(  # a law may have asked for it before anybody here knew
+                condition=Q(due_at__gte=F("anchor_at")) | Q(law__isnull=False), name="duty_due_after_anchor"
+            ),
+            models.CheckConstraint(
+                condition=Q(limit_at=None) | Q(law__isnull=False, limit_at__gt=F("due_at")),
+                name="duty_law_is_earlier",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -207,7 +313,8 @@ class CommsDuty(models.Model):
 
     @property
     def label(self) -> str:
-        return self.LABELS.get(self.message_class, self.message_class)
+        label = self.LABELS.get(self.message_class, self.message_class)
+        return f"{label}: {self.law.name}" if self.is_filing and self.law else label
 
     @property
     def is_written(self) -> bool:
@@ -220,6 +327,31 @@ class CommsDuty(models.Model):
         return self.message_class in Message.NOTICES
 
     @property
+    def is_formal(self) -> bool:
+        """Met by a text of its own written here, or by recording that it was given another way."""
+        return self.is_notice or self.message_class == Message.Kind.STATEMENT
+
+    @property
+    def is_filing(self) -> bool:
+        return self.message_class == "regulator_filing"
+
+    @property
+    def policy_due_at(self) -> datetime:
+        """When the policy alone would have it due."""
+        return self.limit_at or self.due_at
+
+    @property
+    def source(self) -> str:
+        """What sets the due time where it is not the policy alone, in words; a filing names its law itself.
+
+        Ask with `law` selected.
+        """
+        if self.law is None or self.is_filing:
+            return ""
+        otherwise = f"; the policy alone asks for it by {self.limit_at:%Y-%m-%d %H:%M} UTC" if self.limit_at else ""
+        return f"Due by {self.law.name}{otherwise}."
+
+    @property
     def is_review(self) -> bool:
         return self.message_class == "review"
 
@@ -227,6 +359,8 @@ class CommsDuty(models.Model):
         """Where the message that meets it is written; empty for what is only recorded."""
         if self.is_notice:
             return reverse("portal:notice", args=[self.incident.ref, self.message_class])
+        if self.is_formal:
+            return reverse("portal:statement", args=[self.incident.ref])
         return reverse("portal:update", args=[self.incident.ref]) if self.is_written else ""
 
     @property

@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from incidents.comms import approvals
 from incidents.comms.models import CommsDuty, Message
-from incidents.lifecycle.models import Incident, RoleAssignment
+from incidents.lifecycle.models import Incident, Role, RoleAssignment
 from irportal.accounts.models import User
 from irportal.outbox.models import Delivery
 from irportal.outbox.queries import gauge
@@ -89,7 +89,14 @@ def role_of(duty: CommsDuty) -> str:
     """The role that has to act on a duty."""
     if duty.is_review:
         return "comms_lead"
+    if duty.message_class == "board_notice":
+        return "executive_sponsor"
     return {"regulators": "legal_lead", "internal": "incident_commander"}.get(duty.audience, "comms_lead")
+
+
+def warned(duty: CommsDuty) -> list[str]:
+    """The roles that get mail once it is overdue: who has to act, comms lead and commander."""
+    return list(dict.fromkeys([role_of(duty), Role.COMMS_LEAD.value, Role.INCIDENT_COMMANDER.value]))
 
 
 def owner(duty: CommsDuty, roles: dict[str, str]) -> str:
@@ -97,9 +104,9 @@ def owner(duty: CommsDuty, roles: dict[str, str]) -> str:
     if duty.is_review:
         return "Somebody who neither wrote nor sent it"
     role = role_of(duty)
-    names = {"legal_lead": "legal lead", "incident_commander": "commander", "comms_lead": "comms lead"}
+    name = "commander" if role == "incident_commander" else Role(role).label.lower()
     person = roles.get(role) or roles.get("incident_commander")
-    return f"{person}, {names[role]}" if roles.get(role) else f"{person or 'nobody yet'}, for the {names[role]}"
+    return f"{person}, {name}" if roles.get(role) else f"{person or 'nobody yet'}, for the {name}"
 
 
 def otherwise(duty: CommsDuty, limit_reached: bool) -> str:
@@ -108,7 +115,8 @@ def otherwise(duty: CommsDuty, limit_reached: bool) -> str:
         return "Until then nobody but who sent it has read it; from then on comms lead and commander get mail."
     if duty.holding and not limit_reached:
         return f"At {duty.due_at:%H:%M} the holding message leaves by itself."
-    return f"From {duty.due_at:%H:%M} it counts as late; comms lead and commander get mail."
+    roles = [Role(role).label.lower() for role in warned(duty) if role != Role.INCIDENT_COMMANDER]
+    return f"From {duty.due_at:%H:%M} it counts as late; {', '.join(roles)} and commander get mail."
 
 
 def deliveries(messages: list[Message]) -> dict[str, dict[str, Any]]:
@@ -149,7 +157,7 @@ def due_soon(now: datetime, me: User) -> list[CommsDuty]:
     Each knows in words its `owner`, what happens `otherwise`, how far `away` it is and its `blocker` (empty: nothing),
     the `draft` that waits for approval, and whether it is `mine`. Nine queries at most, however many there are.
     """
-    rows = CommsDuty.objects.open().filter(due_at__lte=now + SOON).select_related("incident__policy_version")
+    rows = CommsDuty.objects.open().filter(due_at__lte=now + SOON).select_related("incident__policy_version", "law")
     rows = rows.prefetch_related(
         "incident__policy_version__severities",
         Prefetch("incident__roles", RoleAssignment.objects.filter(ended_at=None).select_related("person"), "held"),
@@ -183,7 +191,7 @@ def _explain(duty: Any, seats: dict[int, list[approvals.Seat]], me: User, now: d
 
 def would_meet(draft: Message, duty: CommsDuty) -> bool:
     """Whether this draft keeps this promise; what customers get by mail keeps the page's, too."""
-    if draft.is_notice:
+    if draft.is_formal:
         return draft.kind == duty.message_class
     return duty.is_written and (
         draft.audience == duty.audience or (draft.audience, duty.audience) == ("customers", "public")
@@ -219,7 +227,7 @@ def ruler(duties: list[CommsDuty], now: datetime) -> dict[str, Any]:
 
 def after(now: datetime) -> list[CommsDuty]:
     """The next eight promises beyond what is due soon."""
-    rows = CommsDuty.objects.open().filter(due_at__gt=now + SOON).select_related("incident")
+    rows = CommsDuty.objects.open().filter(due_at__gt=now + SOON).select_related("incident", "law")
     return list(rows.order_by("due_at", "pk")[:8])
 
 

@@ -32,7 +32,7 @@ def _remind(incident_id: int, now: datetime) -> None:
     coming = _coming(incident.duties.open(), now)
     if not coming.filter(remind_at__lte=now).exists():
         return
-    due = list(coming.filter(remind_at__lte=now + TOGETHER).order_by("due_at", "pk"))
+    due = list(coming.filter(remind_at__lte=now + TOGETHER).select_related("law").order_by("due_at", "pk"))
     coming.filter(pk__in=[duty.pk for duty in due]).update(reminded_at=now)
     held = {row.role: str(row.person) for row in incident.roles.filter(ended_at=None).select_related("person")}
     drafts = list(incident.messages.filter(status=Message.Status.DRAFT))
@@ -41,7 +41,7 @@ def _remind(incident_id: int, now: datetime) -> None:
         duty.owner = queries.owner(duty, held)  # type: ignore[attr-defined]
         duty.has_draft = any(queries.would_meet(draft, duty) for draft in drafts)  # type: ignore[attr-defined]
     outbox.announce(
-        f"{incident.ref}:reminder:{due[0].pk}",
+        f"{incident.ref}:reminder:{due[0].pk}:{due[0].due_at:%Y%m%dT%H%M}",
         topic="reminder",
         thread=incident.ref,
         audience="staff",

@@ -26,6 +26,7 @@ ASSUMED = [
     "Only these are counted; formal notices, regulators and internal readers are not in the record.",
     "The last update at the end, or the first after it, is the closing message. Nobody promised sooner than asked.",
     "When nobody has written by the due time, the engine's holding message leaves at that very instant.",
+    "What was said of an incident the policy tells nobody of counts as said, and owes nothing.",
 ]
 Outcome, Phase = CommsDuty.Outcome, CommsDuty.Phase
 TO_ALL, TO_PAGE = MEETS[Message.Audience.CUSTOMERS], MEETS[Message.Audience.PAGE]
@@ -179,7 +180,8 @@ def _resolve(course: Course, past: PastIncident, closings: list[matrix.Duty]) ->
         course.engine_until(now + timedelta.resolution)  # nobody wrote at that instant, so the engine still acts
         shown = len(course.heard) > 1
         promised = min((tick.due_at for tick in course.running), default=None) if shown else None
-        closings = closings or ([PAGE_CLOSES] if shown else [])
+        told = matrix.may_tell(course.policy.rules, past.rank, "public") != "no"
+        closings = closings or ([PAGE_CLOSES] if shown and told else [])
         course.fall_silent(now)
     by_the_page = [promised] if promised and promised > now else []  # what the page promised stays promised
     return [Tick(duty, Phase.CLOSING, min([cadence.first_due(duty.close, now), *by_the_page])) for duty in closings]

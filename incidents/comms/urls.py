@@ -13,6 +13,9 @@ urlpatterns = [
     path("incidents/<slug:ref>/messages/<int:pk>/rewrite", views.rewrite, name="message-rewrite"),
     path("incidents/<slug:ref>/messages/<int:pk>/without-approval", views.go_without, name="message-without"),
     path("incidents/<slug:ref>/notices/<slug:kind>", views.notice, name="notice"),
+    path("incidents/<slug:ref>/statement", views.statement, name="statement"),
+    path("incidents/<slug:ref>/laws/enter", views.enter_law, name="law-enter"),
+    path("incidents/<slug:ref>/laws/<int:pk>/withdraw", views.withdraw_law, name="law-withdraw"),
     path("incidents/<slug:ref>/duties/<int:pk>/waive", views.waive, name="duty-waive"),
     path("incidents/<slug:ref>/duties/<int:pk>/settle", views.settle, name="duty-settle"),
 ]

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
+from django.core.exceptions import PermissionDenied
 from django.db.models import Max
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -11,19 +12,23 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from incidents import workflow
-from incidents.comms import actions, approvals, duties, queries
+from incidents.comms import actions, approvals, duties, laws, queries
 from incidents.comms.audiences import customers_of
 from incidents.comms.forms import (
+    LawForm,
     NoticeForm,
     ReviewForm,
     RewriteForm,
     SendBackForm,
     SettleForm,
+    StatementForm,
     UnapprovedForm,
     UpdateForm,
     WaiveForm,
+    WithdrawForm,
+    asserted,
 )
-from incidents.comms.models import CommsDuty, Message
+from incidents.comms.models import CommsDuty, LegalDeadline, Message
 from incidents.lifecycle.actions import check_seen
 from incidents.lifecycle.models import Incident
 from incidents.workflow import Update
@@ -90,12 +95,17 @@ def _change(form: UpdateForm) -> Update:
     names = ("status", "at", "reason", "customer_text", "internal_text")
     said: dict[str, Any] = {name: form.cleaned_data[name] for name in names}
     promised = form.cleaned_data.get("next_update_by")
-    return Update(**said, next_update_by=promised, unapproved=form.why_unapproved())
+    return Update(**said, next_update_by=promised, unapproved=form.why_unapproved(), asserts=asserted(form))
 
 
-def _asked(request: StaffRequest, incident: Incident) -> str:
+def _asked(request: StaffRequest, incident: Incident, change: Update) -> str:
     """Who would have to approve an update this person writes, in words; empty when nobody has to."""
-    mine = Message(incident=incident, audience=Message.Audience.CUSTOMERS, author=request.user)
+    mine = Message(
+        incident=incident,
+        audience=Message.Audience.CUSTOMERS,
+        author=request.user,
+        asserts=bool(change.asserts),
+    )
     return " and ".join(seat.who for seat in approvals.seats(mine))
 
 
@@ -106,6 +116,7 @@ def _fingerprint(change: Update) -> str:
         audience=change.reason,
         public_status=change.status,
         next_update_by=change.next_update_by,
+        asserts=change.asserts,
     )
 
 
@@ -164,7 +175,8 @@ def _preview(request: StaffRequest, incident: Incident, form: UpdateForm, notice
         form,
         preview=shown,
         previewed=_fingerprint(change),
-        asked=_asked(request, incident) if change.customer_text else "",
+        asked=_asked(request, incident, change) if change.customer_text else "",
+        asserts=change.asserts,
         notice=notice,
         page_html=prose.render(change.customer_text),
         customer_mail=_as_read(shown.customer),
@@ -197,7 +209,7 @@ def _do(request: StaffRequest, incident: Incident, *, send_now: bool) -> HttpRes
             form,
             notice="This is not what you looked at before; here is what would leave now.",
         )
-    if send_now and change.customer_text and not change.unapproved and (asked := _asked(request, incident)):
+    if send_now and change.customer_text and not change.unapproved and (asked := _asked(request, incident, change)):
         sentence = f"You wrote this, so it needs the approval of {asked}. To send it without, tick the box and say why."
         return _preview(request, incident, form, notice=sentence)
     try:
@@ -206,7 +218,7 @@ def _do(request: StaffRequest, incident: Incident, *, send_now: bool) -> HttpRes
         form.add_error(None, str(refusal))
         form.see(_newest(incident))
         return _page(request, incident, form)
-    messages.success(request, _said(change, send_now=send_now, asked=_asked(request, incident)))
+    messages.success(request, _said(change, send_now=send_now, asked=_asked(request, incident, change)))
     return redirect(incident)
 
 
@@ -249,13 +261,41 @@ def go_without(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
 @draft
 def rewrite(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
     message = _draft(ref, pk)
-    form: RewriteForm | NoticeForm = RewriteForm(request.POST or None, text=message.text)
-    if message.is_notice:
-        form = NoticeForm(request.POST or None, kind=message.kind, text=message.text)
-    if carried_out(form, lambda data: actions.rewrite(message, text=form.text(), by=request.user)):
+    form = _rewrite_form(request, message)
+
+    def rewrite_it(data: dict[str, Any]) -> None:
+        actions.rewrite(message, text=form.text(), asserts=asserted(form), by=request.user)
+
+    if carried_out(form, rewrite_it):
         messages.success(request, "Saved. Approvals of the old text are void.")
         return redirect(message.incident)
     return _small(request, message.incident, form, "Change the text", "Save and ask for approval again")
+
+
+def _rewrite_form(request: StaffRequest, message: Message) -> RewriteForm | NoticeForm | StatementForm:
+    said = request.POST or None
+    if message.is_notice:
+        return NoticeForm(said, kind=message.kind, text=message.text)
+    if message.is_statement:
+        return StatementForm(said, text=message.text)
+    return RewriteForm(said, text=message.text, asserts=message.asserts)
+
+
+@require_http_methods(["GET", "POST"])
+@draft
+def statement(request: StaffRequest, ref: str) -> HttpResponse:
+    """Write what press and social media are told; it may be given out once legal has approved it."""
+    incident = _incident(ref)
+    form = StatementForm(request.POST or None, why_inside=actions.why_inside(incident, statement=True))
+
+    def write_it(data: dict[str, Any]) -> None:
+        actions.write_statement(incident, text=form.text(), override_reason=data.get("why", ""), by=request.user)
+
+    if carried_out(form, write_it):
+        messages.success(request, "Saved. The public statement waits for approval.")
+        return redirect(incident)
+    said = "The portal sends this to nobody. Once approved it stands on the incident, to be given out word for word."
+    return _small(request, incident, form, "Public statement", "Save and ask for approval", said)
 
 
 @require_http_methods(["GET", "POST"])
@@ -299,7 +339,7 @@ def _small(
 
 
 def _duty(ref: str, pk: int) -> CommsDuty:
-    return get_object_or_404(CommsDuty.objects.select_related("incident"), pk=pk, incident__ref=ref)
+    return get_object_or_404(CommsDuty.objects.select_related("incident", "law"), pk=pk, incident__ref=ref)
 
 
 @require_http_methods(["GET", "POST"])
@@ -312,9 +352,13 @@ def waive(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@permission_required("incidents.waive_duty", raise_exception=True)
+@see
 def settle(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
+    """Open to who may waive, and for regulators to who answers for filings: the policy's role is the right."""
     duty = _duty(ref, pk)
+    may = request.user.has_perm("incidents.waive_duty")
+    if not may and not (duty.audience == "regulators" and _answers(request, duty)):
+        raise PermissionDenied
     form = (ReviewForm if duty.is_review else SettleForm)(request.POST or None)
     if carried_out(form, lambda data: duties.settle(duty, **data, by=request.user)):
         return redirect(duty.incident)
@@ -323,6 +367,38 @@ def settle(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
             request, duty.incident, form, "Review what left without approval", "Record the review", _left(duty)
         )
     return _small(request, duty.incident, form, "Record what was done", "Record it", str(duty))
+
+
+def _answers(request: StaffRequest, about: CommsDuty | LegalDeadline) -> bool:
+    return request.user in laws.answering(about.incident).values()
+
+
+@require_http_methods(["GET", "POST"])
+@see
+def enter_law(request: StaffRequest, ref: str) -> HttpResponse:
+    """Open to who writes the record, since a date only makes things earlier, and to who answers for filings."""
+    incident = _incident(ref)
+    if not (request.user.has_perm("incidents.update_incident") or request.user in laws.answering(incident).values()):
+        raise PermissionDenied
+    form = LawForm(request.POST or None, initial={"runs_from": incident.detected_at})
+    if carried_out(form, lambda data: workflow.enter_law(incident, **data, by=request.user)):
+        messages.success(request, "Entered. What it asks for is due by it at the latest.")
+        return redirect(f"{incident.get_absolute_url()}#laws")
+    said = "A law's date only ever makes a promise earlier. Where the policy is stricter, the policy stands."
+    return _small(request, incident, form, "Enter the date a law demands", "Enter it", said)
+
+
+@require_http_methods(["GET", "POST"])
+@see
+def withdraw_law(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
+    rows = LegalDeadline.objects.select_related("incident__policy_version")
+    law, form = get_object_or_404(rows, pk=pk, incident__ref=ref), WithdrawForm(request.POST or None)
+    if not (request.user.has_perm("incidents.waive_duty") or _answers(request, law)):
+        raise PermissionDenied
+    if carried_out(form, lambda data: workflow.withdraw_law(law, **data, by=request.user)):
+        messages.success(request, "Withdrawn. The policy's own limits stand.")
+        return redirect(f"{law.incident.get_absolute_url()}#laws")
+    return _small(request, law.incident, form, "Withdraw the date of a law", "Withdraw it", str(law))
 
 
 def _left(review: CommsDuty) -> str:

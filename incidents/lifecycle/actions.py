@@ -298,18 +298,27 @@ def change_impact(
     ai_involved: str,
     estimate: str,
     by: User,
+    ai_harm: str = "",
+    material: bool | None = None,
     seen: int | None = None,
 ) -> Incident:
-    """Say anew what is affected and how. The caller re-derives the duties in the same transaction."""
+    """Say anew what is affected and how. The caller re-derives the duties in the same transaction.
+
+    Where nothing is said of harm or of being material, both stay as they were.
+    """
     incident = Incident.objects.locked(incident.pk)
     check_seen(incident, seen)
     incident.impact_text, incident.personal_data = impact, personal_data
     incident.ai_involved, incident.estimate = ai_involved, estimate
-    incident.save(update_fields=["impact_text", "personal_data", "ai_involved", "estimate"])
+    incident.ai_harm = ai_harm or incident.ai_harm
+    was_material, incident.material = incident.material, incident.material if material is None else material
+    incident.save(update_fields=["impact_text", "personal_data", "ai_involved", "ai_harm", "material", "estimate"])
     _heard_of(incident, by=by)
     _set_components(incident, components)
     parts = ", ".join(f"{component.name} ({Component.State(state).label.lower()})" for component, state in components)
     note(incident, Kind.IMPACT, f"Impact: {parts or 'no component'}. {impact}", by=by)
+    if incident.material != was_material:
+        note(incident, Kind.IMPACT, f"Judged {'' if incident.material else 'not '}material for the business.", by=by)
     ledger.append(
         "incident.impact_changed",
         subject=incident.ref,
@@ -318,6 +327,8 @@ def change_impact(
         impact=impact,
         personal_data=personal_data,
         ai_involved=ai_involved,
+        ai_harm=incident.ai_harm,
+        material=incident.material,
         estimate=estimate,
     )
     return incident

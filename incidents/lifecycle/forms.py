@@ -18,14 +18,15 @@ NOT_A_TIME = "That is not a time. Write 14:30, or 2025-10-24 14:30 for another d
 
 
 class UtcField(forms.DateTimeField):
-    """An instant in UTC. Reads `2025-10-24 14:30`, with a T between too, or `14:30` for the last one.
+    """An instant in UTC. Reads `2025-10-24 14:30`, with a T between too, or `14:30` for the last one, `ahead` the next.
 
     A plain text field, not the browser's picker: that one shows 12 hours and American dates to some.
     """
 
     widget = forms.DateTimeInput(attrs={"autocomplete": "off", "size": 16}, format="%Y-%m-%d %H:%M")
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, ahead: bool = False, **options: Any) -> None:
+        self.ahead = ahead
         options.setdefault("error_messages", {"invalid": NOT_A_TIME, "required": "Say when, in UTC."})
         super().__init__(**options)
 
@@ -39,6 +40,8 @@ class UtcField(forms.DateTimeField):
             except ValueError:
                 raise forms.ValidationError(NOT_A_TIME, code="invalid") from None
             at = datetime.combine(now.date(), clock, tzinfo=UTC)
+            if self.ahead:
+                return at if at > now else at + timedelta(days=1)
             return at if at <= now + FUTURE_SLACK else at - timedelta(days=1)
         return super().to_python(value)
 
@@ -243,6 +246,17 @@ class ImpactForm(SeenForm, ImpactFields):
         label="Does an AI model or agent play a part?",
         choices=Incident.Known.choices,
         widget=forms.RadioSelect,
+    )
+    ai_harm = forms.ChoiceField(
+        label="Did its output or action harm anybody?",
+        choices=Incident.Known.choices,
+        widget=forms.RadioSelect,
+        help_text="Health, money, rights or reputation of anybody outside.",
+    )
+    material = forms.BooleanField(
+        label="Material for the business",
+        required=False,
+        help_text="A critical one is then told to the board's secretary the same day, and to the press as legal says.",
     )
 
 

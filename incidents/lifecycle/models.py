@@ -103,6 +103,10 @@ class Incident(models.Model):
     impact_text = models.TextField("what customers notice", max_length=2000)
     personal_data = models.CharField(max_length=8, choices=Known, default=Known.UNKNOWN)
     ai_involved = models.CharField(max_length=8, choices=Known, default=Known.UNKNOWN)
+    ai_harm = models.CharField(
+        max_length=8, choices=Known, default=Known.UNKNOWN, help_text="Whether an AI's output or action harmed somebody"
+    )
+    material = models.BooleanField(default=False, help_text="For the business: the board hears of it, the press may")
     estimate = models.CharField("expected to be over", max_length=120, blank=True)
     declared_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
 

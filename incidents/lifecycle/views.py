@@ -10,7 +10,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from incidents import workflow
-from incidents.comms import approvals, queries
+from incidents.comms import approvals, laws, queries
+from incidents.comms.actions import outside_rule
 from incidents.comms.audiences import customers_of
 from incidents.comms.letters import initial_fields
 from incidents.comms.models import Message
@@ -162,7 +163,9 @@ def get_incident(ref: str) -> Incident:
 def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
     """Everything the incident page shows; its number of queries does not depend on how long the record is."""
     now = timezone.now()
-    duties = list(incident.duties.select_related("message", "by"))
+    duties = list(incident.duties.select_related("message", "by", "law"))
+    may_withdraw = request.user.has_perm("incidents.waive_duty")
+    answers = not may_withdraw and request.user in laws.answering(incident).values()
     roles = list(incident.roles.filter(ended_at=None).select_related("person"))
     held = {row.role: str(row.person) for row in roles}
     messages = list(incident.messages.select_related("author", "approved_by", "review__by"))
@@ -188,6 +191,11 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
         "drafts": panels(incident, drafts, request.user),
         "sent": [message for message in reversed(messages) if message.status == Message.Status.SENT],
         "roles": roles,
+        "laws": incident.laws.select_related("entered_by", "withdrawn_by"),
+        "may_enter_law": answers or request.user.has_perm("incidents.update_incident"),
+        "may_withdraw_law": answers or may_withdraw,
+        "answers": answers,
+        "may_state": outside_rule(incident) != "no",
         "components": incident.components.select_related("component"),
         "entries": entries,
         "seen": max((entry.pk for entry in entries), default=0),
@@ -296,12 +304,15 @@ def impact(request: StaffRequest, ref: str) -> HttpResponse:
         "estimate": found.estimate,
         "personal_data": found.personal_data,
         "ai_involved": found.ai_involved,
+        "ai_harm": found.ai_harm,
+        "material": found.material,
         "seen": _newest(found),
     } | {f"component_{row.component_id}": row.state for row in found.components.all()}
     form = ImpactForm(request.POST or None, initial=initial)
 
     def change(data: dict[str, Any]) -> None:
-        said = {name: data[name] for name in ("impact", "personal_data", "ai_involved", "estimate", "seen")}
+        names = ("impact", "personal_data", "ai_involved", "ai_harm", "material", "estimate", "seen")
+        said = {name: data[name] for name in names}
         workflow.change_impact(found, components=form.components(), by=request.user, **said)
 
     if carried_out(form, change):

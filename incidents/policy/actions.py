@@ -128,23 +128,24 @@ def _load_people(version: PolicyVersion, source: dict[str, Any]) -> None:
                 EscalationRule.objects.create(version=version, rank=rank, condition=condition, role=role, after=after)
 
 
+DUTY = {field.name for field in CommObligation._meta.fields} - {"id", "cell", "version", "message_class"}
+AMOUNTS = ("first", "every", "close", "first_if_data_or_ai_harm", "first_if_short_clock")
+
+
 def _load_cell(version: PolicyVersion, rank: int, audience: str, cell: dict[str, Any]) -> None:
     row = MatrixCell.objects.create(
-        version=version, rank=rank, audience=audience, mode=cell["mode"], scope=cell.get("scope", "all")
+        version=version,
+        rank=rank,
+        audience=audience,
+        mode=cell["mode"],
+        scope=cell.get("scope", "all"),
+        override=cell.get("override", ""),
     )
     for duty in cell.get("duties", []):
-        for amount in ("first", "every", "close", "first_if_data_or_ai_harm"):
-            if duty.get(amount):
-                matrix.due(duty[amount], timezone.now())  # a misspelt amount stops the load, not an incident
-        CommObligation.objects.create(
-            cell=row,
-            version=version,
-            message_class=duty["class"],
-            first=duty.get("first", ""),
-            first_if_data_or_ai_harm=duty.get("first_if_data_or_ai_harm", ""),
-            every=duty.get("every", ""),
-            close=duty.get("close", ""),
-            daily_once_contained=duty.get("daily_once_contained", ""),
-            when=duty.get("when", ""),
-            holding=duty.get("holding", False),
-        )
+        said = {name: value for name, value in duty.items() if name != "class"}
+        if unknown := said.keys() - DUTY:
+            raise Refused(f"{', '.join(sorted(unknown))}: no such part of {duty['class']} at severity {rank}.")
+        for amount in AMOUNTS:
+            if said.get(amount):
+                matrix.due(said[amount], timezone.now())  # a misspelt amount stops the load, not an incident
+        CommObligation.objects.create(cell=row, version=version, message_class=duty["class"], **said)

@@ -56,12 +56,15 @@ class Approvals(Draft, admin.TabularInline):
 
 class Cells(Draft, admin.TabularInline):
     model = MatrixCell
-    fields = ["rank", "audience", "mode", "scope"]
+    fields = ["rank", "audience", "mode", "scope", "override"]
 
 
 class Obligations(Draft, admin.TabularInline):
     model = CommObligation
-    fields = ["message_class", "first", "first_if_data_or_ai_harm", "every", "close", "when", "holding"]
+    fields = [
+        *("message_class", "mode", "first", "first_if_data_or_ai_harm", "first_if_short_clock", "or_earlier"),
+        *("every", "close", "when", "holding"),
+    ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("cell")

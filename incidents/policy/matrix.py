@@ -8,9 +8,12 @@ from django.conf import settings
 
 from irportal.refused import Refused
 
+EARLIEST_LAW = "earliest_enabled_law"
 AUDIENCES = ("customers", "regulators", "public", "internal")
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 DAY_ENDS = time(18, 0)  # of the organisation's business day
+LAST_MINUTE = time(23, 59)  # of any day
+SHORT_CLOCK = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
@@ -22,20 +25,25 @@ class Facts:
     ai_harm: bool = False
     is_outage: bool = True
     down: bool = False  # a component on the public page is out, partly or wholly
+    material: bool = False  # somebody judged it material for the business: board and press
+    short_clock: bool = False  # a law gives a regulator's notice SHORT_CLOCK or less
 
 
 @dataclass(frozen=True)
 class DutyRule:
-    """One obligation of a cell. Amounts as written in the profile: 30m, 24h, 3d, 1bd_end; empty means none."""
+    """One obligation of a cell. Amounts as written in the profile: 30m, 24h, 3d, 1bd_end, day_end; empty means none."""
 
     message_class: str
     first: str = ""
     first_if_data_or_ai_harm: str = ""
+    first_if_short_clock: str = ""
     every: str = ""
     close: str = ""
     daily_once_contained: str = ""
     when: str = ""
     holding: bool = False
+    mode: str = ""  # its own, where it is not the cell's
+    or_earlier: str = ""  # EARLIEST_LAW, or nothing
 
 
 @dataclass(frozen=True)
@@ -44,19 +52,21 @@ class Duty:
 
     audience: str
     message_class: str
-    first: str
-    every: str
-    close: str
-    daily_once_contained: str
-    holding: bool
+    first: str = ""
+    every: str = ""
+    close: str = ""
+    daily_once_contained: str = ""
+    holding: bool = False
+    or_earlier: bool = False  # a law may ask for it before `first`
 
 
 @dataclass(frozen=True)
 class Rules:
-    """A policy version's matrix: (rank, audience) to (mode, scope), and to the obligations."""
+    """A policy version's matrix: (rank, audience) to (mode, scope) and to the obligations; where a reason overrides."""
 
     cells: dict[tuple[int, str], tuple[str, str]]
     duties: dict[tuple[int, str], list[DutyRule]]
+    overridable: frozenset[tuple[int, str]] = frozenset()
 
 
 def _applies(mode: str, facts: Facts) -> bool:
@@ -64,6 +74,7 @@ def _applies(mode: str, facts: Facts) -> bool:
         "required": True,
         "decide": True,
         "if_affected": facts.affected,
+        "if_material": facts.material,
         "if_public_component_down": facts.down,
         "decide_if_data_or_ai_harm": facts.personal_data or facts.ai_harm,
     }.get(mode, False)
@@ -72,25 +83,39 @@ def _applies(mode: str, facts: Facts) -> bool:
 def duties_for(version: Rules, rank: int, audience: str, facts: Facts) -> list[Duty]:
     """What is owed to `audience` at severity `rank` (1 worst to 4), given the facts. Source: requirements 1.9."""
     mode, _ = version.cells.get((rank, audience), ("none", ""))
-    if not _applies(mode, facts):
-        return []
-    found = []
-    for rule in version.duties.get((rank, audience), []):
-        if rule.when == "personal_data" and not facts.personal_data:
-            continue
-        sooner = rule.first_if_data_or_ai_harm if facts.personal_data or facts.ai_harm else ""
-        found.append(
-            Duty(
-                audience=audience,
-                message_class=rule.message_class,
-                first=sooner or rule.first,
-                every=rule.every,
-                close=rule.close,
-                daily_once_contained=rule.daily_once_contained,
-                holding=rule.holding,
-            )
+    return [
+        Duty(
+            audience=audience,
+            message_class=rule.message_class,
+            first=_first(rule, facts),
+            every=rule.every,
+            close=rule.close,
+            daily_once_contained=rule.daily_once_contained,
+            holding=rule.holding,
+            or_earlier=rule.or_earlier == EARLIEST_LAW,
         )
-    return found
+        for rule in version.duties.get((rank, audience), [])
+        if _applies(rule.mode or mode, facts) and (rule.when != "personal_data" or facts.personal_data)
+    ]
+
+
+def _first(rule: DutyRule, facts: Facts) -> str:
+    """The shortest of the amounts these facts ask for."""
+    asked = [
+        rule.first,
+        rule.first_if_data_or_ai_harm if facts.personal_data or facts.ai_harm else "",
+        rule.first_if_short_clock if facts.short_clock else "",
+    ]
+    sooner = [amount for amount in asked[1:] if amount]
+    return min(sooner, key=length) if sooner else rule.first
+
+
+def may_tell(version: Rules, rank: int, audience: str) -> str:
+    """Whether `audience` may be told at this rank: `yes`, `reason` when somebody has to say why, else `no`."""
+    mode, _ = version.cells.get((rank, audience), ("none", ""))
+    if mode != "none":
+        return "yes"
+    return "reason" if (rank, audience) in version.overridable else "no"
 
 
 def reaches_all(version: Rules, rank: int, facts: Facts) -> bool:
@@ -102,7 +127,12 @@ def reaches_all(version: Rules, rank: int, facts: Facts) -> bool:
 
 
 def due(amount: str, anchor: datetime, zone: tzinfo | None = None) -> datetime:
-    """`amount` after `anchor`, in elapsed time; `1bd_end` is the end of the next business day. Raises Refused."""
+    """`amount` after `anchor`, in elapsed time; `1bd_end` is the end of the next business day, `day_end` of this one.
+
+    Raises Refused.
+    """
+    if amount == "day_end":
+        return end_of_day(anchor, zone)
     if amount.endswith("bd_end"):
         return end_of_business_day(int(amount.removesuffix("bd_end")), anchor, zone)
     return anchor + length(amount)
@@ -131,8 +161,17 @@ def end_of_business_day(n: int, anchor: datetime, zone: tzinfo | None = None) ->
     return datetime.combine(day, DAY_ENDS, tzinfo=zone).astimezone(UTC)
 
 
+def end_of_day(anchor: datetime, zone: tzinfo | None = None) -> datetime:
+    """23:59 on the anchor's day in `zone`, or the anchor itself in that day's last minute. In UTC."""
+    zone = zone or organisation_zone()
+    last = datetime.combine(anchor.astimezone(zone).date(), LAST_MINUTE, tzinfo=zone).astimezone(UTC)
+    return max(anchor, last)
+
+
 def words(amount: str) -> str:
     """An amount as people say it: `30 min`, `24 h`, `by the end of the next business day`."""
+    if amount == "day_end":
+        return "by the end of the day"
     if amount.endswith("bd_end"):
         return "by the end of the next business day"
     number, unit = amount[:-1], amount[-1:]

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.functional import cached_property
 
-from incidents.policy.matrix import DutyRule, Rules
+from incidents.policy.matrix import EARLIEST_LAW, DutyRule, Rules
 
 
 class PolicyProfile(models.Model):
@@ -62,12 +63,18 @@ class PolicyVersion(models.Model):
         return timedelta(seconds=self.grace_seconds)
 
     def rules(self) -> Rules:
-        """The matrix as plain values for the pure rules; three queries, whatever its size."""
-        cells = {(cell.rank, cell.audience): (cell.mode, cell.scope) for cell in self.cells.all()}
+        """The matrix as plain values for the pure rules; two queries, once for each object that stands for it."""
+        return self._rules
+
+    @cached_property
+    def _rules(self) -> Rules:
+        known = list(self.cells.all())
+        cells = {(cell.rank, cell.audience): (cell.mode, cell.scope) for cell in known}
         duties: dict[tuple[int, str], list[DutyRule]] = {}
         for row in self.obligations.select_related("cell"):
             duties.setdefault((row.cell.rank, row.cell.audience), []).append(row.as_rule())
-        return Rules(cells=cells, duties=duties)
+        reasons = ((cell.rank, cell.audience) for cell in known if cell.override == MatrixCell.Override.REASON)
+        return Rules(cells=cells, duties=duties, overridable=frozenset(reasons))
 
     def reminder(self, *, repeated: bool) -> timedelta:
         """How long before a promise is due its owner is reminded, at most."""
@@ -158,11 +165,18 @@ class MatrixCell(models.Model):
         PUBLIC = "public", "Status page"
         INTERNAL = "internal"
 
+    class Override(models.TextChoices):
+        NO = "", "Not at all"
+        REASON = "reason_required", "With a reason"
+
     version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="cells")
     rank = models.PositiveSmallIntegerField()
     audience = models.CharField(max_length=12, choices=Audience)
     mode = models.CharField(max_length=30)
     scope = models.CharField(max_length=20, default="all")
+    override = models.CharField(
+        max_length=15, choices=Override, blank=True, help_text="Whether mode `none` gives way to somebody's reason"
+    )
 
     class Meta:
         app_label = "incidents"
@@ -180,11 +194,16 @@ class CommObligation(models.Model):
     message_class = models.CharField(max_length=20)
     first = models.CharField(max_length=10, blank=True)
     first_if_data_or_ai_harm = models.CharField(max_length=10, blank=True)
+    first_if_short_clock = models.CharField(
+        max_length=10, blank=True, help_text="When a law gives the regulator's notice 6 hours or less"
+    )
     every = models.CharField(max_length=10, blank=True)
     close = models.CharField(max_length=10, blank=True)
     daily_once_contained = models.CharField(max_length=5, blank=True)
     when = models.CharField(max_length=20, blank=True)
     holding = models.BooleanField(default=False)
+    mode = models.CharField(max_length=30, blank=True, help_text="Its own, where it is not the cell's")
+    or_earlier = models.CharField(max_length=20, blank=True, choices=[(EARLIEST_LAW, "Earliest enabled law")])
 
     class Meta:
         app_label = "incidents"
@@ -198,11 +217,14 @@ class CommObligation(models.Model):
             message_class=self.message_class,
             first=self.first,
             first_if_data_or_ai_harm=self.first_if_data_or_ai_harm,
+            first_if_short_clock=self.first_if_short_clock,
             every=self.every,
             close=self.close,
             daily_once_contained=self.daily_once_contained,
             when=self.when,
             holding=self.holding,
+            mode=self.mode,
+            or_earlier=self.or_earlier,
         )
 
 

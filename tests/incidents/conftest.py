@@ -83,7 +83,7 @@ def update(grace, lin) -> Callable[..., Incident]:
 
     def make(incident: Incident, **given: Any) -> Incident:
         incident = Incident.objects.get(pk=incident.pk)
-        facts = {"status": incident.status, "at": timezone.now()} | given
+        facts = {"status": incident.status, "at": timezone.now(), "asserts": False} | given
         send, by, seen = facts.pop("send", True), facts.pop("by", grace), facts.pop("seen", None)
         alone = send and ("unapproved" in facts or not facts.get("customer_text"))
         incident = workflow.update(incident, workflow.Update(**facts), by=by, send=alone, seen=seen)

@@ -24,6 +24,12 @@ def draft(incident, writer):
     return comms.write(incident, audience="customers", text="We are looking.", by=writer)
 
 
+def law(incident, by):
+    now = timezone.now()
+    said = {"audience": "customers", "name": "GDPR Art. 34", "reason": "Personal data"}
+    return workflow.enter_law(incident, **said, runs_from=now, due_at=now + timedelta(hours=1), by=by)
+
+
 def unseen(incident):
     """As if declared by somebody who does not work on it."""
     type(incident).objects.filter(pk=incident.pk).update(acknowledged_at=None)
@@ -61,6 +67,9 @@ DEEDS = {
     "duty.escalated": lambda i, o, g, n: holding.run_due(timezone.now() + timedelta(hours=5)),
     "duty.kept": lambda i, o, g, n: duties.settle(duty(i, "regulator_decision"), text="No clock applies.", by=n),
     "duty.waived": lambda i, o, g, n: duties.waive(duty(i, "status_update"), reason="Told by phone", by=n),
+    "law.entered": lambda i, o, g, n: law(i, g),
+    "law.withdrawn": lambda i, o, g, n: workflow.withdraw_law(law(i, g), reason="Not ours", by=n),
+    "duty.moved": lambda i, o, g, n: law(i, g),
     "postmortem.opened": lambda i, o, g, n: workflow.update(
         i, workflow.Update(status="resolved", at=timezone.now(), reason="Stable"), by=g, send=True
     ),

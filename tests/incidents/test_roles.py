@@ -1,8 +1,12 @@
 """Who may see and do what: every address of the portal, every role, and strangers."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import get_resolver, reverse
+from django.utils import timezone
 
+from incidents import workflow
 from incidents.lifecycle.models import Incident, TimelineEntry
 from irportal.ledger.models import Entry
 from irportal.outbox.models import Announcement
@@ -37,6 +41,9 @@ MAY = {
     "message-rewrite": (RESPONDERS, RESPONDERS),
     "message-without": (PUBLISHERS, PUBLISHERS),
     "notice": (RESPONDERS, RESPONDERS),
+    "statement": (RESPONDERS, RESPONDERS),
+    "law-enter": (RESPONDERS, RESPONDERS),  # a date only makes things earlier
+    "law-withdraw": (PUBLISHERS, PUBLISHERS),
     "message-send-back": (PUBLISHERS, PUBLISHERS),
     "duty-waive": (PUBLISHERS, PUBLISHERS),
     "duty-settle": (PUBLISHERS, PUBLISHERS),
@@ -46,17 +53,23 @@ MAY = {
     "postmortem-approve": (NOBODY, COMMANDERS | PUBLISHERS),
     "postmortem-pdf": (EVERYBODY, NOBODY),
 }
+DAY = timedelta(days=1)
 SECRET = "Pool of tenant Northwind drained"
 
 
 @pytest.fixture
-def addresses(declare, update, lee) -> dict[str, str]:
+def addresses(declare, update, lee, freezer) -> dict[str, str]:
     """The address of every page: INC-1 is open with a draft that waits, INC-2 is resolved with a post-mortem."""
     incident, over = declare(title=SECRET), declare(title=f"{SECRET} again")
     update(incident, customer_text=f"{SECRET}.", by=lee, send=False)
     update(over, status="resolved", reason="False alarm")
     entry = TimelineEntry.objects.filter(incident=incident).first()
+    now = timezone.now()
+    law = workflow.enter_law(
+        incident, audience="customers", name="GDPR", runs_from=now, due_at=now + DAY, reason="Data", by=lee
+    )
     subjects = {"message": incident.messages.get().pk, "duty-": incident.duties.first().pk, "correct": entry.pk}
+    subjects["law-withdraw"] = law.pk
     found = {}
     for name in MAY:
         ref = over.ref if name.startswith("postmortem") else incident.ref

@@ -95,7 +95,7 @@ def test_resolving_owes_the_closing_message(declared, update, freezer, rank, wan
 def test_medium_customers_who_were_told_at_the_start_are_told_the_end(declared, update, freezer):
     """Optional, if affected, at the start and at the end: telling nobody is allowed, half a story is not."""
     incident = declared(3)
-    update(incident, customer_text="One route is slow.")
+    update(incident, customer_text="One route is slow.", reason="Some customers ask.")
     update(incident, status="resolved", reason="Stable")
     assert incident.duties.open().filter(phase="closing", audience="public").exists()
 

@@ -75,6 +75,7 @@ CASES = {
     "medium, shown and closed later": (3, 10, [0, 40], (1, 0, 0, 0, 40)),
     "medium, shown and closed too late": (3, 10, [0, 41], (0, 0, 1, 1, 41)),
     "low, and nobody was told": (4, 10, [], (0, 0, 0, 0, 10)),
+    "low, told against the policy and closed later": (4, 10, [0, 41], (0, 0, 0, 0, 41)),
 }
 
 
@@ -115,7 +116,9 @@ def test_the_engine_itself_ends_every_promise_the_same_way(declare, update, free
         for word in range(words):
             over = minute > resolved or (minute == resolved and word == words - 1)
             change = {"status": "resolved"} if over else {}
-            update(incident, customer_text=f"Word {word}.", reason="Over.", unapproved="Nobody is awake.", **change)
+            whom = "customer_text" if rank < 4 else "internal_text"  # nobody outside is told of a low one
+            said = {whom: f"Word {word}.", "reason": "Over.", "unapproved": "Nobody is awake."}
+            update(incident, **said, **change)
         holding.run_due(timezone.now())
         if minute == resolved and not words:
             update(incident, status="resolved", reason="Over.")
@@ -202,7 +205,7 @@ def walk(rank, affected, start, end, said, *, step=60, grace=120, limit=2) -> tu
                 closing = clock + close
                 if promised is not None and promised > clock:
                     closing = min(closing, promised)
-            elif shown:
+            elif shown and rank < 4:
                 closing = clock + 30 * 60
             if not any(at > end for at in said):
                 if closing is not None:

@@ -251,7 +251,8 @@ def test_an_auditor_can_compute_the_hash_of_what_was_approved_from_the_record(de
     incident = declare()
     update(incident, customer_text="We are looking.")
     said = json.loads(Entry.objects.get(deed="message.drafted").line)["facts"]
-    parts = [said["audience"], said["status"], said["next_update_by"] or "-", "We are looking."]
+    promised = said["next_update_by"] or "-"
+    parts = [said["audience"], said["status"], promised, str(said["asserts"]), "We are looking."]
     assert hashlib.sha256("\0".join(parts).encode()).hexdigest() == said["sha256"]
     assert json.loads(Entry.objects.get(deed="message.sent").line)["facts"]["sha256"] == said["sha256"]
 

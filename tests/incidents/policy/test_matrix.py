@@ -1,5 +1,6 @@
 """The default profile's matrix, cell by cell, as requirements 1.9 writes it. Pure: no database."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from zoneinfo import ZoneInfo
@@ -12,26 +13,28 @@ from incidents.policy.actions import PROFILES
 from incidents.policy.matrix import AUDIENCES, Facts
 from irportal.refused import Refused
 
-RULE = {"first", "first_if_data_or_ai_harm", "every", "close", "daily_once_contained", "when", "holding"}
+RULE = {field.name for field in dataclasses.fields(matrix.DutyRule)}
 
 
 def shipped() -> matrix.Rules:
     """The shipped profile as plain rules, read from its file."""
-    cells, duties = {}, {}
+    cells, duties, reasons = {}, {}, set()
     for rank, audiences in yaml.safe_load((PROFILES / "default-unified.yaml").read_text())["matrix"].items():
         for audience, cell in audiences.items():
             cells[rank, audience] = (cell["mode"], cell.get("scope", "all"))
+            if cell.get("override") == "reason_required":
+                reasons.add((rank, audience))
             duties[rank, audience] = [
                 matrix.DutyRule(duty["class"], **{key: duty[key] for key in RULE & duty.keys()})
                 for duty in cell.get("duties", [])
             ]
-    return matrix.Rules(cells, duties)
+    return matrix.Rules(cells, duties, frozenset(reasons))
 
 
 RULES = shipped()
 UPDATE_1, UPDATE_2 = "status_update 30m/30m/30m", "status_update 60m/60m/60m"
 BREACH, NOTICE_1, NOTICE_2 = "breach_notice 72h//", "incident_notice 24h//", "incident_notice 72h//"
-DAY, FAST = "regulator_decision 24h//", "regulator_decision 4h//"
+DAY, FAST, FASTEST = (f"regulator_decision {amount}//" for amount in ("24h", "4h", "2h"))
 SUMMARY = "internal_summary //1bd_end"
 
 
@@ -46,9 +49,9 @@ def wanted(rank: int, audience: str, facts: Facts) -> set[str]:
     breach = {BREACH} if data else set()
     return {
         (1, "customers"): {UPDATE_1, NOTICE_1} | breach,
-        (1, "regulators"): {FAST},
-        (1, "public"): {"status_page 15m/30m/"},
-        (1, "internal"): {"internal_update 15m/15m/"},
+        (1, "regulators"): {FASTEST if facts.short_clock else FAST},
+        (1, "public"): {"status_page 15m/30m/"} | ({"public_statement 24h//"} if facts.material else set()),
+        (1, "internal"): {"internal_update 15m/15m/"} | ({"board_notice day_end//"} if facts.material else set()),
         (2, "customers"): {UPDATE_2, NOTICE_2} | breach if touched else set(),
         (2, "regulators"): {FAST} if data or harm else {DAY},
         (2, "public"): {"status_page 30m/60m/"} if facts.down else set(),
@@ -59,7 +62,7 @@ def wanted(rank: int, audience: str, facts: Facts) -> set[str]:
     }.get((rank, audience), set())
 
 
-FACTS = [Facts(*flags) for flags in product((False, True), repeat=5)]
+FACTS = [Facts(*flags) for flags in product((False, True), repeat=7)]
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3, 4])
@@ -88,6 +91,33 @@ def test_holding_messages_are_for_status_updates_and_the_page_alone():
     assert held == {(1, "status_update"), (1, "status_page"), (2, "status_update"), (2, "status_page")}
 
 
+@pytest.mark.parametrize(
+    ("rank", "audience", "may"),
+    [
+        *[(rank, audience, "yes") for rank in (1, 2) for audience in AUDIENCES],
+        *[(3, "customers", "yes"), (3, "regulators", "yes"), (3, "public", "reason"), (3, "internal", "yes")],
+        *[(4, "customers", "no"), (4, "regulators", "yes"), (4, "public", "no"), (4, "internal", "yes")],
+        (5, "public", "no"),
+    ],
+)
+def test_who_may_be_told_at_all(rank, audience, may):
+    assert matrix.may_tell(RULES, rank, audience) == may
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_a_law_may_ask_for_a_formal_notice_before_the_policy_does(rank):
+    owed_now = matrix.duties_for(RULES, rank, "customers", Facts(True, True))
+    assert {duty.message_class for duty in owed_now if duty.or_earlier} == {"incident_notice", "breach_notice"}
+
+
+def test_the_shortest_of_several_amounts_counts():
+    rule = matrix.DutyRule("x", first="24h", first_if_data_or_ai_harm="4h", first_if_short_clock="2h")
+    rules = matrix.Rules({(1, "regulators"): ("decide", "all")}, {(1, "regulators"): [rule]})
+    facts = [Facts(), Facts(personal_data=True), Facts(short_clock=True), Facts(personal_data=True, short_clock=True)]
+    found = [matrix.duties_for(rules, 1, "regulators", known)[0].first for known in facts]
+    assert found == ["24h", "4h", "2h", "2h"]
+
+
 def test_a_contained_incident_of_rank_two_is_told_of_once_a_day_inside():
     [duty] = matrix.duties_for(RULES, 2, "internal", Facts())
     assert duty.daily_once_contained == "17:00"
@@ -113,6 +143,7 @@ MONDAY = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
         ("0m", "2026-03-02 14:30"),
         ("1bd_end", "2026-03-03 18:00"),
         ("5bd_end", "2026-03-09 18:00"),
+        ("day_end", "2026-03-02 23:59"),
     ],
 )
 def test_an_amount_after_an_instant(amount, due):
@@ -136,6 +167,26 @@ def test_the_end_of_the_next_business_day_skips_the_weekend(anchor, due):
     assert f"{matrix.end_of_business_day(1, at):%Y-%m-%d %H:%M}" == due
 
 
+@pytest.mark.parametrize(
+    ("anchor", "zone", "due"),
+    [
+        ("2026-03-02 23:58", "UTC", "2026-03-02 23:59:00"),
+        ("2026-03-02 23:59", "UTC", "2026-03-02 23:59:00"),
+        ("2026-03-03 00:00", "UTC", "2026-03-03 23:59:00"),
+        ("2026-03-02 23:30", "Europe/Paris", "2026-03-03 22:59:00"),
+        ("2026-03-28 23:30", "Europe/Paris", "2026-03-29 21:59:00"),  # the day of 23 hours
+    ],
+)
+def test_the_end_of_the_day_is_that_of_the_organisations_day(anchor, zone, due):
+    at = datetime.strptime(anchor, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+    assert f"{matrix.end_of_day(at, ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}" == due
+
+
+def test_in_the_last_minute_of_the_day_it_is_due_at_once():
+    at = datetime(2026, 3, 2, 23, 59, 30, tzinfo=UTC)
+    assert matrix.end_of_day(at, ZoneInfo("UTC")) == at
+
+
 def test_a_business_day_is_a_day_of_the_organisation_whatever_zone_the_instant_came_in():
     tokyo = datetime(2026, 3, 7, 8, 0, tzinfo=ZoneInfo("Asia/Tokyo"))  # Friday 23:00 UTC
     assert f"{matrix.end_of_business_day(1, tokyo):%a %H:%M}" == "Mon 18:00"
@@ -157,7 +208,13 @@ def test_a_misspelt_amount_is_refused(amount):
 
 @pytest.mark.parametrize(
     ("amount", "words"),
-    [("30m", "30 min"), ("24h", "24 h"), ("3d", "3 d"), ("1bd_end", "by the end of the next business day")],
+    [
+        ("30m", "30 min"),
+        ("24h", "24 h"),
+        ("3d", "3 d"),
+        ("1bd_end", "by the end of the next business day"),
+        ("day_end", "by the end of the day"),
+    ],
 )
 def test_an_amount_is_said_in_words(amount, words):
     assert matrix.words(amount) == words

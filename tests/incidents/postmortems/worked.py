@@ -108,7 +108,12 @@ def resolved(clock, *, by: User, **given) -> PostMortem:
         clock.move_to(when)
         reason = "No failed request since 14:58, pool at 11 of 50." if status == "resolved" else ""
         change = workflow.Update(
-            status=status, at=when, reason=reason, customer_text=text, unapproved="Nobody else was awake"
+            status=status,
+            at=when,
+            reason=reason,
+            customer_text=text,
+            asserts="cause" in text,
+            unapproved="Nobody else was awake",
         )
         incident = workflow.update(incident, change, by=by, send=True)
     return PostMortem.objects.get(incident=incident)
