@@ -23,6 +23,13 @@ STEPS = [
     ("Monitoring", "15:00", "The larger pool is in place and the service was restarted. First requests succeed again."),
     ("Resolved", "15:15", "The connection pool was exhausted; it is five times as large now. No data was lost."),
 ]
+# Does it name a cause, exposed data, liability or compensation, and who has to approve it then
+ASSERTS = {
+    "Investigating": (re.compile("^No$"), "Lin, comms lead"),
+    "Identified": (re.compile("^Yes, it needs"), "Edith, executive sponsor and Marek, legal lead"),
+    "Monitoring": (re.compile("^No$"), "Lin, comms lead"),
+    "Resolved": (re.compile("^Yes, it needs"), "Edith, executive sponsor and Marek, legal lead"),
+}
 
 
 def sign_in(page: Page, portal: Portal, email: str, password: str) -> None:
@@ -55,9 +62,11 @@ def send_update(page: Page, portal: Portal, ref: str, status: str, at: str, text
     page.get_by_label("For customers").fill(text)
     if status == "Resolved":
         page.get_by_label("Reason").fill("No failed request since 14:58; pool at 11 of 50 connections.")
+    answer, asked = ASSERTS[status]
+    page.get_by_role("radio", name=answer).check()
     page.get_by_role("button", name="Preview").click()
     expect(page.get_by_role("region", name="This would leave")).to_contain_text(text)
-    expect(page.get_by_role("region", name="This would leave")).to_contain_text("it needs the approval of Lin")
+    expect(page.get_by_role("region", name="This would leave")).to_contain_text(f"it needs the approval of {asked}")
     page.get_by_label("Nobody else can approve it now").check()
     page.get_by_label("Why can it not wait?").fill("Lin is on a train; customers wait.")
     page.get_by_role("button", name=re.compile("^Send to 44 and the page")).click()
