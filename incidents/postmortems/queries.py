@@ -34,7 +34,7 @@ CONTENT = [field.name for field in PostMortem._meta.fields if field.editable and
 ACTION = ("action", "type", "priority", "due_on", "status", "evidence")
 FACTS = (
     *("ref", "title", "severity", "status", "channel_name", "detection_source", "impact_text"),
-    *("personal_data", "ai_involved", "gate_override_reason"),
+    *("personal_data", "ai_involved", "ai_harm", "material", "gate_override_reason"),
 )
 
 
@@ -157,14 +157,16 @@ def report_context(
     *,
     promises: Sequence[dict[str, Any]] = (),
     updates: Sequence[dict[str, Any]] = (),
+    laws: Sequence[Any] = (),
     made_at: datetime,
     made_by: str = "",
 ) -> dict[str, Any]:
     """All that templates/pdf/postmortem.html prints.
 
     `promises` are all duties of the matrix as {audience, message, due_at, met_at, outcome, approved_by,
-    recipients, accepted, reason}; `updates` what the public was told as {at, status, text, holding}. Both
-    come from the edge, because communications are another subject. `made_at` and `made_by` are this copy's.
+    recipients, accepted, reason}; `updates` what the public was told as {at, status, text, holding}; `laws` the dates
+    entered on the incident. All come from the edge, because communications are another subject. `made_at` and
+    `made_by` are this copy's.
     """
     incident = postmortem.incident
     rows = list(in_force(incident))
@@ -186,6 +188,7 @@ def report_context(
         **_cover(incident, instants),
         **_record(incident, rows, instants),
         **_told(promises, updates, incident),
+        "laws": laws,
         "users_affected": _grouped(postmortem.users_affected),
         "users_percent": plain(postmortem.users_percent),
         "failed_requests": _grouped(postmortem.failed_requests),

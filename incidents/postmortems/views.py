@@ -93,6 +93,7 @@ def pdf(request: StaffRequest, ref: str) -> HttpResponse:
             postmortem,
             promises=_promises(incident),
             updates=_updates(incident),
+            laws=list(incident.laws.select_related("entered_by", "withdrawn_by")),
             made_at=made_at,
             made_by=str(request.user),
         ),
@@ -157,7 +158,9 @@ def _page(
 def _promises(incident: Incident) -> list[dict[str, Any]]:
     """Every duty of the matrix, as the report prints it."""
     duties = list(
-        incident.duties.exclude(message_class="review").select_related("message__approved_by", "message__author", "by")
+        incident.duties.exclude(message_class="review").select_related(
+            "message__approved_by", "message__author", "by", "law"
+        )
     )
     keys = [duty.message.announcement_key for duty in duties if duty.message]
     told = Announcement.objects.filter(dedupe_key__in=[key for key in keys if key]).annotate(
@@ -181,7 +184,7 @@ def _promise(duty: CommsDuty, told: Any) -> dict[str, Any]:
         "approved_by": _approved_by(message) if message else (duty.by or ""),
         "recipients": "public" if public and message else told.recipients if told else None,
         "accepted": told.accepted if told and not public else None,
-        "reason": duty.reason,
+        "reason": " ".join(filter(None, [duty.source, duty.reason])),
     }
 
 
@@ -193,7 +196,7 @@ def _approved_by(message: Message) -> str:
 def _updates(incident: Incident) -> list[dict[str, Any]]:
     """What the public was told, oldest first."""
     public = incident.messages.filter(status=Message.Status.SENT).exclude(audience=Message.Audience.INTERNAL)
-    public = public.exclude(kind__in=Message.NOTICES)
+    public = public.exclude(kind__in=[*Message.NOTICES, Message.Kind.STATEMENT])
     return [
         {
             "at": message.sent_at,

@@ -2,14 +2,18 @@
 
 import io
 import json
+from datetime import timedelta
 
 import page
 import pikepdf
 import pytest
 from django.forms import model_to_dict
 from django.template.loader import render_to_string
+from django.utils import timezone
 
-from incidents.postmortems import actions, queries
+from incidents import workflow
+from incidents.comms import actions as comms
+from incidents.postmortems import actions, queries, views
 from incidents.postmortems.forms import PostMortemForm
 from incidents.postmortems.models import PostMortem
 from irportal.ledger.models import Entry
@@ -197,3 +201,24 @@ def test_a_draft_says_on_cover_and_foot_that_nobody_approved_it(draft):
     text = render_to_string("pdf/postmortem.html", context)
     assert text.count("Draft, not approved") == 2
     assert "Not recorded" in text
+
+
+def test_the_report_lists_the_dates_of_laws_and_keeps_statements_out_of_the_rhythm(client, freezer, grace, lin, lee):
+    draft = worked.written(freezer, commander=grace, writer=lin)
+    incident, due_at = draft.incident, timezone.now() + timedelta(hours=20)
+    said = {"audience": "regulators", "name": "DORA Art. 19", "reason": "Major", "due_at": due_at}
+    law = workflow.enter_law(incident, **said, runs_from=timezone.now(), by=lee)
+    workflow.withdraw_law(law, reason="No bank uses it", by=lin)
+    statement = comms.write_statement(incident, text="Words for the press.", by=lee)
+    workflow.send_unapproved(statement, by=lin, content_hash=statement.content_hash, reason="Asked on air")
+
+    updates, promises = views._updates(incident), views._promises(incident)
+    context = queries.report_context(
+        draft, promises=promises, updates=updates, laws=list(incident.laws.all()), made_at=timezone.now()
+    )
+    text = " ".join(render_to_string("pdf/postmortem.html", context).split())
+    chapter = text[text.index('id="s12"') : text.index('id="s13"')]
+    assert "DORA Art. 19" in chapter
+    assert "No bank uses it" in chapter
+    assert "Tell the regulator: DORA Art. 19" in text
+    assert "Words for the press." not in [update["text"] for update in updates]
