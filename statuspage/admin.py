@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from irportal.recorded import ReadOnlyAdmin, RecordedAdmin
+from statuspage import editions
 from statuspage.models import Choice, Component, ComponentGroup, NoticeComponent, Subscriber
 
 
@@ -19,6 +20,10 @@ class PartAdmin(RecordedAdmin):
 
     def record(self, request: HttpRequest, obj: Any, what: str, **facts: Any) -> None:
         super().record(request, obj, what, called=str(obj), **facts)
+        if isinstance(obj, Component):
+            editions.touch_component(obj)
+        else:
+            editions.touch()
 
 
 @admin.register(ComponentGroup)

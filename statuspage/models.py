@@ -359,3 +359,66 @@ class SubscriptionRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.wish} {self.made_at:%Y-%m-%d %H:%M}"
+
+
+class Edition(models.Model):
+    """The public site as a whole: one row. `version` grows with every document that is written anew.
+
+    These three tables are also read without Django: instants in them are whole seconds since 1970.
+    """
+
+    code = models.CharField(max_length=12, default=new_code, help_text="Tells this site's copies from another's")
+    version = models.BigIntegerField(default=0)
+    since = models.BigIntegerField(default=0, help_text="Who knows an older version than this reads everything anew")
+    made_from = models.CharField(max_length=64, default="", help_text="Hash of the templates, code and settings")
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="edition_only_one")]
+
+    def __str__(self) -> str:
+        return f"version {self.version}"
+
+
+class Document(models.Model):
+    """One public document as it is served, plain and packed."""
+
+    path = models.CharField(max_length=200, primary_key=True)
+    version = models.BigIntegerField()
+    status = models.PositiveSmallIntegerField(default=200)
+    head = models.TextField(help_text="Header lines but those about this very representation")
+    body = models.BinaryField()
+    gzip = models.BinaryField(null=True)
+    brotli = models.BinaryField(null=True)
+    slot = models.IntegerField(null=True, help_text="Where a page says how old it is, in bytes")
+    etag = models.CharField(max_length=32)
+    modified = models.BigIntegerField()
+    due = models.BigIntegerField(null=True, help_text="When time alone changes it")
+    topic = models.CharField(max_length=60, help_text="What it is about; a Change of this topic has it written anew")
+
+    class Meta:
+        indexes = [
+            models.Index("version", name="document_version"),
+            models.Index("due", condition=Q(due__isnull=False), name="document_due"),
+        ]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class Change(models.Model):
+    """Something public changed, and documents about it wait to be written anew."""
+
+    class Rank(models.IntegerChoices):
+        NEWS = 0
+        REBUILD = 1
+
+    topic = models.CharField(max_length=60)
+    rank = models.PositiveSmallIntegerField(choices=Rank, default=Rank.NEWS)
+    made = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["rank", "id"]
+        indexes = [models.Index("rank", "id", name="change_order")]
+
+    def __str__(self) -> str:
+        return self.topic

@@ -10,6 +10,7 @@ from django.utils import timezone
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.refused import Refused
+from statuspage import editions
 from statuspage.models import TITLE_LENGTH, Component, Notice, NoticeComponent, NoticeUpdate
 from statuspage.rhythm import moment
 
@@ -44,7 +45,7 @@ def publish(
     ledger.turn()
     now = timezone.now()
     notice = Notice.objects.select_for_update().filter(ref=ref).first() or Notice(ref=ref, created_at=now)
-    touched = _touched(notice, affected)
+    touched, was_started_at = _touched(notice, affected), notice.started_at
     before = _states(touched)
     notice.title, notice.impact, notice.started_at = title, impact, started_at
     _move(notice, status, at=said_at)
@@ -60,6 +61,7 @@ def publish(
         affected=_record_changes(touched, before, now),
     )
     ledger.append("notice.published", subject=ref, by=by, **_facts(notice, update))
+    editions.touch_notice(notice, was_started_at=was_started_at)
     return update
 
 
@@ -75,6 +77,7 @@ def set_next_update(ref: str, next_update_by: datetime | None, by: User | None) 
     was, notice.next_update_by = notice.next_update_by, next_update_by
     notice.save(update_fields=["next_update_by"])
     ledger.append("notice.next_update_set", subject=ref, by=by, was=was, now=next_update_by)
+    editions.touch_notice(notice)
 
 
 def _check_words(title: str, status: str, impact: str, body: str, kind: str) -> None:

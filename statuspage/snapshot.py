@@ -67,7 +67,7 @@ def history(now: datetime, month: date | None = None) -> bytes | None:
     """One month of incidents, day by day; None when the month lies ahead or before the record begins."""
     newest = now.astimezone(UTC).date().replace(day=1)
     month = month or newest
-    oldest = (_since() or now).astimezone(UTC).date().replace(day=1)
+    oldest = (since() or now).astimezone(UTC).date().replace(day=1)
     if not oldest <= month <= newest:
         return None
     context = {
@@ -78,6 +78,10 @@ def history(now: datetime, month: date | None = None) -> bytes | None:
     }
     path = reverse("statuspage:history", args=[] if month == newest else [month.year, f"{month:%m}"])
     return _html("history", context, now, path=path)
+
+
+def not_found(now: datetime) -> bytes:
+    return render_to_string("404.html").encode()
 
 
 def _html(name: str, context: dict[str, Any], now: datetime, *, path: str) -> bytes:
@@ -118,7 +122,7 @@ def _groups(components: list[Component]) -> list[tuple[ComponentGroup | None, li
     return [(group, list(members)) for group, members in groupby(components, key=lambda component: component.group)]
 
 
-def _since() -> datetime | None:
+def since() -> datetime | None:
     """Where the record begins: before it, a day without incidents would be a claim nobody can make."""
     begins = [
         Component.objects.aggregate(at=Min("created_at"))["at"],
@@ -129,10 +133,10 @@ def _since() -> datetime | None:
 
 def _months(first: date, now: datetime, *, last: date | None = None, open_too: bool = True) -> list[rhythm.Month]:
     """Days from `first` to `last` (default and at most today) with their incidents."""
-    today, since = now.astimezone(UTC).date(), _since()
-    if since is None:
+    today, begins = now.astimezone(UTC).date(), since()
+    if begins is None:
         return []
-    first, last = max(first, since.astimezone(UTC).date()), min(last or today, today)
+    first, last = max(first, begins.astimezone(UTC).date()), min(last or today, today)
     begin, end = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
     notices = Notice.objects.filter(Q(resolved_at=None) | Q(resolved_at__gte=begin), started_at__lt=end)
     by_day: dict[date, list[Any]] = {}

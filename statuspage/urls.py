@@ -1,7 +1,7 @@
 from django.urls import path, register_converter
 from django.urls.converters import IntConverter
 
-from statuspage import snapshot, views
+from statuspage import documents, views
 
 
 class TwoDigits(IntConverter):
@@ -14,11 +14,6 @@ class TwoDigits(IntConverter):
 register_converter(TwoDigits, "month")
 app_name = "statuspage"
 urlpatterns = [
-    path("", views.page, name="page"),
-    path("incidents/<slug:code>", views.incident, name="incident"),
-    path("i/<slug:ref>", views.by_ref, name="by-ref"),
-    path("history", views.history, name="history"),
-    path("history/<int:year>-<month:month>", views.history, name="history"),
     path("u/<str:token>", views.leave, name="leave"),
     path("subscribe", views.subscribe, name="subscribe"),
     path("confirm/<str:token>", views.confirm, name="confirm"),
@@ -26,15 +21,7 @@ urlpatterns = [
     path("manage/<str:token>", views.manage, name="manage"),
 ]
 urlpatterns += [
-    path(f"api/v2/{name}.json", views.document, {"write": write}, name=f"{name.replace('/', '-')}-json")
-    for name, write in {
-        "status": snapshot.status_json,
-        "summary": snapshot.summary_json,
-        "components": snapshot.components_json,
-        "incidents": snapshot.incidents_json,
-        "incidents/unresolved": snapshot.unresolved_json,
-        "scheduled-maintenances": snapshot.maintenances_json,
-        "scheduled-maintenances/upcoming": snapshot.maintenances_json,
-        "scheduled-maintenances/active": snapshot.maintenances_json,
-    }.items()
+    path(kind.route, views.document, {"kind": kind}, name=kind.name)
+    for kind in documents.KINDS
+    if kind.topic != "asset"
 ]

@@ -1,14 +1,13 @@
 """HTTP around the public documents: addresses, validators, cache times. No cookie, no session, no Vary."""
 
 import hashlib
-from collections.abc import Callable
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from allauth.account.adapter import get_adapter
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, quote_etag
@@ -16,54 +15,28 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
 from statuspage import requests, snapshot, subscriptions
+from statuspage.documents import HTML, TOPICS, Kind
+from statuspage.editions import SLOT
 from statuspage.forms import AddressForm, ChooseForm, SubscribeForm
-from statuspage.models import Component, Notice
-
-HTML, JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
-# Caches in between may keep a document for 15 s; a browser asks each time, so that nobody reloads into old news.
-CACHE = "public, max-age=0, s-maxage=15, stale-if-error=86400"
+from statuspage.models import Component
 
 
 @login_not_required
 @require_safe
-def page(request: HttpRequest) -> HttpResponse:
-    now = _minute()
-    return _public(request, snapshot.page(now), now)
-
-
-@login_not_required
-@require_safe
-def incident(request: HttpRequest, code: str) -> HttpResponse:
-    now = _minute()
-    notice = get_object_or_404(Notice.objects.complete(), code=code)
-    return _public(request, snapshot.incident_page(notice, now), now)
-
-
-@login_not_required
-@require_safe
-def by_ref(request: HttpRequest, ref: str) -> HttpResponse:
-    return redirect(get_object_or_404(Notice, ref=ref), permanent=True)
-
-
-@login_not_required
-@require_safe
-def history(request: HttpRequest, year: int | None = None, month: int = 1) -> HttpResponse:
-    now = _minute()
-    try:
-        body = snapshot.history(now, date(year, month, 1) if year else None)
-    except (ValueError, OverflowError):
-        body = None
+def document(request: HttpRequest, kind: Kind, **named: Any) -> HttpResponse:
+    """A public document written now: the answer where no snapshot stands in front, or it does not have this one yet."""
+    key, topic, now = kind.key(**named), TOPICS[kind.topic], _minute()
+    subject = topic.load(key) if key else None
+    body = kind.write(subject, now) if subject else None
     if body is None:
-        raise Http404("The record does not reach that month.")
-    return _public(request, body, now)
-
-
-@login_not_required
-@require_safe
-def document(request: HttpRequest, write: Callable[[datetime], bytes]) -> HttpResponse:
-    """A JSON document of the API; any site may read it."""
-    response = _public(request, write(_minute()), None, JSON)
-    response["Access-Control-Allow-Origin"] = "*"
+        raise Http404("There is no such document.")
+    if isinstance(body, str):
+        return redirect(body, permanent=True)
+    if kind.status != 200:
+        return HttpResponse(body, status=kind.status)
+    response = _public(request, body.replace(SLOT, b""), now if kind.media == HTML else None)
+    for name, value in kind.head(subject).items():
+        response[name] = value
     return response
 
 
@@ -151,13 +124,12 @@ def _minute() -> datetime:
     return timezone.now().replace(second=0, microsecond=0)
 
 
-def _public(request: HttpRequest, body: bytes, written_at: datetime | None, content_type: str = HTML) -> HttpResponse:
+def _public(request: HttpRequest, body: bytes, written_at: datetime | None) -> HttpResponse:
     """The document with its validators, or 304. `written_at`: set where the clock enters the text."""
     etag = quote_etag(hashlib.sha256(body).hexdigest()[:32])
     changes = [at for at in (snapshot.changed_at(), written_at) if at] or [_minute()]
     modified = int(max(changes).timestamp())
-    response = HttpResponse(body, content_type=content_type)
+    response = HttpResponse(body)
     response["ETag"] = etag
     response["Last-Modified"] = http_date(modified)
-    response["Cache-Control"] = CACHE
     return get_conditional_response(request, etag, modified, response) or response

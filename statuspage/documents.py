@@ -1,0 +1,231 @@
+"""What is published: one entry a document says where it lives, what writes it and what it is about.
+
+A new document is a new entry in KINDS; address, headers, snapshot and plain files follow from it.
+"""
+
+import mimetypes
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.staticfiles import finders
+from django.db.models import Min
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils.csp import build_policy
+
+from statuspage import snapshot
+from statuspage.models import Notice
+
+HTML, JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
+# Caches in between may keep a document for 15 s; a browser asks each time, so that nobody reloads into old news.
+CACHE = "public, max-age=0, s-maxage=15, stale-if-error=86400"
+FOR_EVER = "public, max-age=315360000, immutable"
+ASSETS = [
+    "css/status.css",
+    "fonts/source-sans-3-latin.woff2",
+    "fonts/source-sans-3-latin-ext.woff2",
+    "marks/kept.svg",
+]
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What documents are about. `every` finds all keys there are, `load` what a key names (None: nothing)."""
+
+    every: Callable[[], Iterable[str]]
+    load: Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One document, or one for each key of its topic.
+
+    `write(subject, now)` gives the body, or None when there is no such document; for a redirect it gives where to.
+    `until(subject, now)` is when time alone will change it. `args(subject)` complete its address.
+    """
+
+    topic: str
+    route: str
+    name: str
+    write: Callable[[Any, datetime], bytes | str | None]
+    media: str = HTML
+    until: Callable[[Any, datetime], datetime | None] = lambda subject, now: None
+    args: Callable[[Any], list[Any]] = lambda subject: []
+    key: Callable[..., str | None] = lambda: "-"
+    status: int = 200
+
+    def path(self, subject: Any) -> str:
+        if self.topic == "asset":
+            return static(subject)
+        return reverse(f"statuspage:{self.name}", args=self.args(subject))
+
+    def head(self, subject: Any) -> dict[str, str]:
+        """The headers that say nothing of one representation; Django's middleware writes the same."""
+        head = {"Content-Type": self.media, "Cache-Control": CACHE} | _walls()
+        if self.topic == "asset":
+            head["Content-Type"] = _media_of(subject)
+            head["Access-Control-Allow-Origin"] = "*"
+            head["Cache-Control"] = FOR_EVER if settings.PRODUCTION else "public, max-age=60"
+        elif not self.media.startswith("text/html"):
+            head["Access-Control-Allow-Origin"] = "*"  # any site may read what is for programs
+        return head
+
+
+def _walls() -> dict[str, str]:
+    walls = {
+        "Content-Security-Policy": build_policy(settings.SECURE_CSP),  # type: ignore[arg-type]
+        "X-Frame-Options": settings.X_FRAME_OPTIONS,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": settings.SECURE_REFERRER_POLICY,
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    if seconds := settings.SECURE_HSTS_SECONDS:
+        walls["Strict-Transport-Security"] = f"max-age={seconds}; includeSubDomains; preload"
+    return walls
+
+
+def _media_of(name: str) -> str:
+    media = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return f"{media}; charset=utf-8" if media.startswith("text/") else media
+
+
+# Subjects
+
+
+def _notice(code: str) -> Notice | None:
+    return Notice.objects.complete().filter(code=code).first()
+
+
+def _code_of(ref: str) -> str | None:
+    return Notice.objects.filter(ref=ref).values_list("code", flat=True).first()
+
+
+def _month(key: str) -> date | None:
+    try:
+        return date.fromisoformat(key)
+    except ValueError:
+        return None
+
+
+def months(first: datetime, last: datetime) -> list[str]:
+    """The key of every month from one instant to another."""
+    month, end = (at.astimezone(UTC).date().replace(day=1) for at in (first, last))
+    keys = []
+    while month <= end:
+        keys.append(month.isoformat())
+        month = (month + timedelta(days=31)).replace(day=1)
+    return keys
+
+
+def _all_months() -> list[str]:
+    now = datetime.now(UTC)
+    return months(snapshot.since() or now, now)
+
+
+TOPICS = {
+    "asset": Topic(lambda: ASSETS, str),
+    "now": Topic(lambda: ["-"], str),
+    "month": Topic(_all_months, _month),
+    "notice": Topic(lambda: Notice.objects.order_by("-id").values_list("code", flat=True), _notice),
+}
+
+
+# Writing
+
+
+def _asset(name: str, now: datetime) -> bytes | None:
+    """The file as it is served: with the manifest's names in it where there is one."""
+    if settings.STATIC_ROOT:
+        from django.contrib.staticfiles.storage import staticfiles_storage
+
+        return Path(staticfiles_storage.path(staticfiles_storage.stored_name(name))).read_bytes()  # type: ignore[attr-defined]
+    found = finders.find(name)
+    return Path(found).read_bytes() if found else None
+
+
+def _midnight(now: datetime) -> datetime:
+    return datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
+
+
+def _words_last(instants: Iterable[datetime], now: datetime) -> datetime | None:
+    """Until when instants are written as now: the day is left out today, the year this year."""
+    days = [at.astimezone(UTC).date() for at in instants]
+    today = now.astimezone(UTC).date()
+    if today in days:
+        return _midnight(now)
+    return datetime(today.year + 1, 1, 1, tzinfo=UTC) if any(day.year == today.year for day in days) else None
+
+
+def _page_until(subject: str, now: datetime) -> datetime:
+    """The next midnight, or the next promise that becomes late."""
+    due = Notice.objects.open().filter(next_update_by__gte=now).aggregate(at=Min("next_update_by"))["at"]
+    return min(_midnight(now), due + timedelta(seconds=1)) if due else _midnight(now)
+
+
+def _notice_until(notice: Notice, now: datetime) -> datetime | None:
+    said = [notice.started_at, *(update.display_at for update in notice.updates.all())]
+    ends = [_words_last([*said, *filter(None, [notice.resolved_at, notice.next_update_by])], now)]
+    if notice.next_update_by and notice.next_update_by >= now:
+        ends.append(notice.next_update_by + timedelta(seconds=1))
+    return min(filter(None, ends), default=None)
+
+
+def _month_until(month: date, now: datetime) -> datetime | None:
+    today = now.astimezone(UTC).date()
+    if month == today.replace(day=1):
+        return _midnight(now)
+    return datetime(today.year + 1, 1, 1, tzinfo=UTC) if month.year >= today.year - 1 else None
+
+
+def _now(write: Callable[[datetime], bytes]) -> Callable[[Any, datetime], bytes]:
+    return lambda subject, now: write(now)
+
+
+def _api(name: str, write: Callable[[datetime], bytes]) -> Kind:
+    return Kind("now", f"api/v2/{name}.json", f"{name.replace('/', '-')}-json", _now(write), JSON)
+
+
+KINDS = [
+    Kind("asset", "", "asset", _asset),
+    Kind("now", "", "page", _now(snapshot.page), until=_page_until),
+    Kind("now", "404", "not-found", _now(snapshot.not_found), status=404),
+    Kind("now", "history", "history", lambda _, now: snapshot.history(now), until=lambda _, now: _midnight(now)),
+    Kind(
+        "month",
+        "history/<int:year>-<month:month>",
+        "history",
+        lambda month, now: snapshot.history(now, month),
+        until=_month_until,
+        args=lambda month: [month.year, month.month],
+        key=lambda year, month: f"{year:04}-{month:02}-01",
+    ),
+    Kind(
+        "notice",
+        "incidents/<slug:code>",
+        "incident",
+        snapshot.incident_page,
+        until=_notice_until,
+        args=lambda notice: [notice.code],
+        key=lambda code: code,
+    ),
+    Kind(
+        "notice",
+        "i/<slug:ref>",
+        "by-ref",
+        lambda notice, now: notice.get_absolute_url(),
+        args=lambda notice: [notice.ref],
+        key=_code_of,
+    ),
+    _api("status", snapshot.status_json),
+    _api("summary", snapshot.summary_json),
+    _api("components", snapshot.components_json),
+    _api("incidents", snapshot.incidents_json),
+    _api("incidents/unresolved", snapshot.unresolved_json),
+    _api("scheduled-maintenances", snapshot.maintenances_json),
+    _api("scheduled-maintenances/upcoming", snapshot.maintenances_json),
+    _api("scheduled-maintenances/active", snapshot.maintenances_json),
+]

@@ -1,0 +1,228 @@
+"""Keeps what is published written: each change names what it is about, and only documents about that are written anew.
+
+A change is a row in the transaction of the deed. It is carried out right after the commit, or else by the engine;
+so is what time alone changes. Every batch raises the version by one, under a lock on the edition.
+"""
+
+import gzip
+import hashlib
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import brotli
+from django.conf import settings
+from django.db import transaction
+from django.urls import is_valid_path
+from django.utils import timezone
+
+from statuspage import documents
+from statuspage.documents import KINDS, TOPICS, Kind
+from statuspage.models import Change, Component, Document, Edition, Notice
+
+log = logging.getLogger(__name__)
+
+BATCH = 0.25  # seconds of rebuilding in one transaction: news never waits longer for it
+FEW = 1000  # changes read at once
+SLOT = b"<!--age-->"  # where a page says how old it is, when it cannot be refreshed
+PACKABLE = (
+    "text/",
+    "application/json",
+    "application/feed+json",
+    "application/atom+xml",
+    "application/rss+xml",
+    "image/svg",
+)
+COLUMNS = ["version", "status", "head", "body", "gzip", "brotli", "slot", "etag", "modified", "due", "topic"]
+NOW = "now:-"
+_built: set[str] = set()
+
+
+# What changed
+
+
+def touch(*topics: str) -> None:
+    """Have what is current and everything about these topics written anew once the transaction is committed."""
+    _note([NOW, *topics], Change.Rank.NEWS)
+    transaction.on_commit(refresh, robust=True)
+
+
+def touch_notice(notice: Notice, *, was_started_at: datetime | None = None) -> None:
+    """As `touch`, for a notice and every month since it began; it may have been open in each."""
+    began = min(filter(None, [notice.started_at, was_started_at]))
+    months = documents.months(began, max(began, timezone.now()))
+    touch(f"notice:{notice.code}", *(f"month:{key}" for key in months))
+
+
+def touch_component(component: Component) -> None:
+    """As `touch`, and in their turn the incidents that name the component."""
+    codes = Notice.objects.filter(hits__component=component).values_list("code", flat=True)
+    _note((f"notice:{code}" for code in codes), Change.Rank.REBUILD)
+    touch()
+
+
+def rebuild() -> None:
+    """Have everything written anew, behind any news, and nothing served whose address is gone."""
+    for path in Document.objects.values_list("path", flat=True):
+        if not path.startswith(settings.STATIC_URL) and not is_valid_path(path):
+            Document.objects.filter(path=path).delete()
+    edition, _ = Edition.objects.get_or_create(pk=1)
+    edition.version = edition.since = edition.version + 1
+    edition.save(update_fields=["version", "since"])
+    _note((f"{name}:{key}" for name, topic in TOPICS.items() for key in topic.every()), Change.Rank.REBUILD)
+
+
+def _note(topics: Iterable[str], rank: int) -> None:
+    made = int(timezone.now().timestamp())
+    Change.objects.bulk_create(Change(topic=topic, rank=rank, made=made) for topic in dict.fromkeys(topics))
+
+
+# Carrying it out
+
+
+def run_due(now: datetime) -> None:
+    """The engine's turn: what was left, what time changed, and everything after the code has changed."""
+    _rebuild_if_made_from_other_code()
+    _note_what_time_changed(now)
+    end = monotonic() + 2 * BATCH
+    while refresh() and monotonic() < end:
+        pass
+
+
+def refresh() -> int:
+    """Write one batch of what waits; how many changes are done with it. 0 when nothing waits, or all of it fails."""
+    if not Change.objects.exists():
+        return 0
+    with transaction.atomic():
+        edition, _ = Edition.objects.select_for_update().get_or_create(pk=1)
+        done, written = _write_batch(edition)
+        Change.objects.filter(pk__in=done).delete()
+        if written:
+            edition.version += 1
+            edition.save(update_fields=["version", "since"])
+    return len(done)
+
+
+def _write_batch(edition: Edition) -> tuple[list[int], bool]:
+    """All news, and rebuilding for BATCH. The changes that are done, and whether any document is another now."""
+    end, outcome, done, written = monotonic() + BATCH, {}, [], False
+    now = timezone.now()
+    for change in Change.objects.all()[:FEW]:
+        if change.topic not in outcome:
+            if change.rank == Change.Rank.REBUILD and monotonic() > end:
+                break
+            outcome[change.topic] = _write_about(change.topic, edition, now)
+        if outcome[change.topic] is not None:
+            done.append(change.pk)
+            written = written or bool(outcome[change.topic])
+    return done, written
+
+
+def _write_about(topic: str, edition: Edition, now: datetime) -> int | None:
+    """Write every document about the topic; how many are others than before. None when one could not be written."""
+    name, _, key = topic.partition(":")
+    subject = TOPICS[name].load(key)
+    if subject is None:
+        return 0
+    outcomes = [_write(kind, subject, topic, edition, now) for kind in KINDS if kind.topic == name]
+    return None if None in outcomes else sum(filter(None, outcomes))
+
+
+def _write(kind: Kind, subject: Any, topic: str, edition: Edition, now: datetime) -> bool | None:
+    """Write one document; whether it is another than before, or None when it could not be written."""
+    try:
+        with transaction.atomic():
+            path, body, until = kind.path(subject), kind.write(subject, now), kind.until(subject, now)
+            if body is None:
+                return _withdraw(path, edition)
+            return _store(_document(path, kind, subject, body), topic, until, edition, now)
+    except Exception:
+        log.exception("the public document %s about %s could not be written", kind.name, topic)
+        return None
+
+
+def _document(path: str, kind: Kind, subject: Any, body: bytes | str) -> Document:
+    """The document as it will be served. A `str` is where a redirect leads."""
+    head, status = kind.head(subject), kind.status
+    if isinstance(body, str):
+        head, body, status = head | {"Location": body}, b"", 301
+    before, found, after = body.partition(SLOT)
+    body = before + after
+    lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    packable = bool(body) and head["Content-Type"].startswith(PACKABLE)
+    return Document(
+        path=path,
+        status=status,
+        head=lines,
+        body=body,
+        gzip=gzip.compress(body, 9, mtime=0) if packable else None,
+        brotli=brotli.compress(body, quality=6) if packable else None,
+        slot=len(before) if found else None,
+        etag=hashlib.sha256(lines.encode() + body).hexdigest()[:24],
+    )
+
+
+def _store(document: Document, topic: str, until: datetime | None, edition: Edition, now: datetime) -> bool:
+    due = int(until.timestamp()) if until else None
+    same = Document.objects.filter(path=document.path, etag=document.etag)
+    if same.exists():
+        same.update(due=due, topic=topic)
+        return False
+    document.version, document.modified, document.due, document.topic = (
+        edition.version + 1,
+        int(now.timestamp()),
+        due,
+        topic,
+    )
+    Document.objects.bulk_create([document], update_conflicts=True, unique_fields=["path"], update_fields=COLUMNS)
+    return True
+
+
+def _withdraw(path: str, edition: Edition) -> bool:
+    gone = Document.objects.filter(path=path).delete()[0] > 0
+    if gone:
+        edition.since = edition.version + 1
+    return gone
+
+
+def _note_what_time_changed(now: datetime) -> None:
+    due = set(Document.objects.filter(due__lte=int(now.timestamp())).values_list("topic", flat=True))
+    if due:
+        month = f"month:{documents.months(now, now)[0]}"
+        if not Document.objects.filter(topic=month).exists():
+            due.add(month)
+        _note(due, Change.Rank.NEWS if NOW in due else Change.Rank.REBUILD)
+
+
+def _rebuild_if_made_from_other_code() -> None:
+    """Once a process at most, so that old and new code running side by side do not take turns."""
+    mine = made_from()
+    if mine in _built:
+        return
+    if Edition.objects.filter(pk=1, made_from=mine).exists():
+        _built.add(mine)
+        return
+    with transaction.atomic():
+        edition, _ = Edition.objects.select_for_update().get_or_create(pk=1)
+        if edition.made_from != mine:
+            rebuild()
+            Edition.objects.filter(pk=1).update(made_from=mine)
+    _built.add(mine)
+
+
+@cache
+def made_from() -> str:
+    """A hash of whatever decides how documents are written, besides what is published."""
+    here = Path(__file__).parent
+    files = [*here.rglob("*.py"), *(settings.BASE_DIR / "templates" / "statuspage").iterdir()]
+    files += [settings.BASE_DIR / "static" / name for name in documents.ASSETS]
+    found = hashlib.sha256()
+    for file in sorted(files):
+        found.update(file.read_bytes())
+    for value in (settings.ORGANISATION, settings.PUBLIC_BASE_URL, settings.SUPPORT_EMAIL, settings.PRODUCTION):
+        found.update(f"{value}\n".encode())
+    return found.hexdigest()
