@@ -27,6 +27,8 @@ if MODE not in ("embedded", "production"):
     raise ImproperlyConfigured(f"PORTAL_MODE is {MODE!r}; it can be embedded or production.")
 PRODUCTION = MODE == "production"
 VAR_DIR = Path(env.str("VAR_DIR", str(BASE_DIR / "var"))).resolve()
+if len(bytes(VAR_DIR)) > 96:
+    raise ImproperlyConfigured("VAR_DIR is longer than 96 bytes; a Unix socket lies in it and cannot be named then.")
 
 
 def _required(name: str) -> str:
@@ -141,11 +143,17 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         warnings.warn(f"SQLite {sqlite3.sqlite_version} can corrupt WAL files; 3.51.3 cannot.", stacklevel=1)
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
     DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Rate limits need a cache all web processes share; the database is one that is always there.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "portal_cache"}}
+
+# The public page: seconds without an answer from the database until pages say how old they are
+PAGE_STALE_SECONDS = env.int("PAGE_STALE_SECONDS", 15)
+if not 2 <= PAGE_STALE_SECONDS <= 3600:
+    raise ImproperlyConfigured(f"PAGE_STALE_SECONDS is {PAGE_STALE_SECONDS}; it can be 2 to 3600.")
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"

@@ -1,4 +1,4 @@
-"""The WSGI application Granian serves."""
+"""Django alone as a WSGI application. What is served is statuspage.wsgi, which has public documents in memory."""
 
 import os
 

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
@@ -25,7 +26,7 @@ from django.db import connection
 log = logging.getLogger(__name__)
 
 ASK_EVERY = 0.2  # seconds; a publish is visible within this and the time to write it
-STALE_AFTER = 15  # seconds without an answer, until pages say so
+FIRST_ANSWER = 3  # seconds a process without a copy waits for the database before it serves
 NOTE_EVERY = 30  # seconds between notes in the file of when the copy was last known to be right
 OWN = ("/incidents/", "/i/", "/history/", "/api/v2/")  # below these, what is not in a whole snapshot does not exist
 NOT_FOUND = "/404"
@@ -192,6 +193,7 @@ class Site:
         self.behind_since: float | None = None  # since when something published waits to be written
         self.age = ""  # the words for it, while the site cannot be refreshed
         self.aged: dict[str, Document] = {}
+        self.asked = threading.Event()  # once the database has answered, or refused
         self._noted_at = 0.0
 
     def find(self, path: str) -> Document | None:
@@ -204,7 +206,7 @@ class Site:
         return self.aged.get(path) or self.aged.setdefault(path, found.with_age(self.age, time.time()))
 
     def look_at_clock(self) -> None:
-        """Say how old the copy is, once it is older than STALE_AFTER; again with every minute."""
+        """Say how old the copy is, once it is too old; again with every minute."""
         words = age_words(self.as_of, time.time()) if self.version else ""
         if words != self.age:
             self.aged, self.age = {}, words
@@ -251,7 +253,7 @@ class Site:
             self.documents = {**kept, **{document.path: document for document in changed}}
             self.aged, self.code, self.version = {}, code, version
         self.whole = not building
-        late = [at for at in (news, due) if at is not None and at < asked_at - STALE_AFTER]
+        late = [at for at in (news, due) if at is not None and at < asked_at - settings.PAGE_STALE_SECONDS]
         self.behind_since = min(late, default=None)
         self.right_at = asked_at
         self._note(changed, anew=anew)
@@ -278,12 +280,13 @@ class Site:
                 failed = True
                 with suppress(Exception):
                     connection.close()
+            self.asked.set()
             time.sleep(ASK_EVERY)
 
 
 def age_words(as_of: float, now: float) -> str:
     """What a page says when it is known to be right only up to `as_of`; empty while that is a moment ago."""
-    if now - as_of <= STALE_AFTER:
+    if now - as_of <= settings.PAGE_STALE_SECONDS:
         return ""
     at = datetime.fromtimestamp(as_of, UTC)
     minutes = int(now - as_of) // 60
@@ -312,8 +315,11 @@ def here() -> Site:
     with _lock:
         if os.getpid() not in _sites:
             site = Site(Copy(settings.VAR_DIR / "page.sqlite3"))
+            warnings.filterwarnings("ignore", message="Accessing the database during app initialization")
             site.load_copy()
             threading.Thread(target=site.follow, name="page", daemon=True).start()
+            if not site.version:
+                site.asked.wait(FIRST_ANSWER)
             _sites.clear()
             _sites[os.getpid()] = site
         return _sites[os.getpid()]

@@ -28,6 +28,12 @@ def application(environ: dict[str, Any], start_response: Start) -> Iterable[byte
     return _django()(environ, start_response)
 
 
+def with_django() -> Callable[[dict[str, Any], Start], Iterable[bytes]]:
+    """The application with Django loaded already: for processes that are there for it."""
+    _django()
+    return application
+
+
 def _answer(environ: dict[str, Any]) -> site.Answer | None:
     """The document at this path, whatever the query; None when it is not ours to answer."""
     global _looked_at

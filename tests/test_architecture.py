@@ -26,7 +26,7 @@ LEVELS = [
     {f"incidents.{name}" for name in ("intake", "drills", "readiness", "plans", "metrics")},
 ]
 LEVEL = {part: number for number, parts in enumerate(LEVELS) for part in parts}
-EDGES = {"views", "urls", "tasks", "admin", "apps", "management", "templatetags", "settings", "wsgi"}
+EDGES = {"views", "urls", "tasks", "admin", "apps", "management", "templatetags", "settings", "wsgi", "server"}
 INDEXES = {"incidents/models.py", "incidents/urls.py"}
 NAMES = {"utils", "helpers", "services", "managers", "common", "base", "misc"}
 SQL = {"irportal/outbox/models.py", "irportal/ledger/actions.py", "statuspage/site.py"}

@@ -116,9 +116,9 @@ class Portal:
         self.ref, self.session, self.api, self.root = self.shell(f"READERS = {readers}\n{SETUP}").split()[-4:]
         celery = [sys.executable, "-m", "celery", "-A", "irportal", "-q"]
         manage = [sys.executable, "manage.py"]
-        granian = "granian --interface wsgi irportal.wsgi:application --host 127.0.0.1 --blocking-threads 2 --no-ws"
+        gunicorn = "gunicorn irportal.wsgi:application --threads 2 --no-control-socket --log-level error --bind"
         self.commands = {
-            "web": [sys.executable, "-m", *granian.split(), "--log-level", "error", "--port", str(self.port)],
+            "web": [sys.executable, "-m", *gunicorn.split(), f"127.0.0.1:{self.port}"],
             "engine": [*manage, "engine"],
             "second engine": [*manage, "engine"],
             "worker": [*celery, "worker", "--concurrency", "1", "--without-gossip", "--without-mingle"],

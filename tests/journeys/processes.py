@@ -15,7 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MANAGE = [sys.executable, "manage.py"]
-PARTS = {"mail": "catch_mail", "worker": "celery -A irportal --quiet worker", "beat": "quiet beat", "web": "granian"}
+PARTS = {"mail": "catch_mail", "worker": "celery -A irportal --quiet worker", "beat": "quiet beat"}
+PARTS |= {"web": "deploy/web.conf.py", "page": "deploy/page.conf.py"}
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""Everything on one machine under one parent: mail catcher, worker, clock and web.
+"""Everything on one machine under one parent: mail catcher, worker, clock, web and page.
 
 Each part runs in a session of its own: Ctrl-C reaches only the parent, which decides the order. The parent
 asks the parts whether they live instead of reading their output: a worker killed with -9 leaves children that
@@ -101,9 +101,11 @@ class Command(BaseCommand):
         accounts.sync_roles()
         call_command("load_policy", stdout=io.StringIO())
         if User.objects.exists():
+            call_command("publish", stdout=io.StringIO())
             return ""
         said = io.StringIO()
         call_command("demo", stdout=said, no_color=True)
+        call_command("publish", stdout=io.StringIO())
         return textwrap.indent(said.getvalue().strip(), "  ")
 
     def run_parts(self, port: int, mail_port: int, sign_in: str) -> None:
@@ -125,9 +127,10 @@ class Command(BaseCommand):
         self.stopping = True
 
     def wait_for_page(self, parts: list[Part], port: int) -> None:
-        """Until the page answers or somebody asks to stop. Raises CommandError after PAGE_WAIT."""
+        """Until page and portal answer or somebody asks to stop. Raises CommandError after PAGE_WAIT."""
         patience = time.monotonic() + PAGE_WAIT
-        while not self.stopping and not answers(f"http://127.0.0.1:{port}/"):
+        addresses = [f"http://127.0.0.1:{port}{path}" for path in ("/", "/accounts/login/")]
+        while not self.stopping and not all(answers(address) for address in addresses):
             if time.monotonic() > patience:
                 raise CommandError(f"The page did not answer within {PAGE_WAIT} s; everything was stopped.")
             check_alive(parts)
@@ -150,7 +153,7 @@ class Command(BaseCommand):
 def commands(port: int, mail_port: int) -> dict[str, list[str]]:
     """The parts in the order they start. The clock is a part of its own so that its death is seen."""
     celery = ["-m", "celery", "-A", "irportal"]
-    web = "granian --interface wsgi irportal.wsgi:application --host 127.0.0.1 --blocking-threads 4 --no-ws"
+    gunicorn = ["-m", "gunicorn", "--log-level", "warning", "--workers", "1", "-c"]
     return {
         "mail": [
             "manage.py",
@@ -170,7 +173,8 @@ def commands(port: int, mail_port: int) -> dict[str, list[str]]:
             "--without-mingle",
         ],
         "beat": [*celery, "--quiet", "beat", "--pidfile", ""],
-        "web": ["-m", *web.split(), "--log-level", "warning", "--port", str(port)],
+        "web": [*gunicorn, "deploy/web.conf.py"],
+        "page": [*gunicorn, "deploy/page.conf.py", "--bind", f"127.0.0.1:{port}"],
     }
 
 
