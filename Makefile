@@ -8,7 +8,7 @@ THROWAWAY = PORTAL_MODE=production PUBLIC_BASE_URL=https://status.example.com AL
 TAGS = $(addprefix --tag ,security urls templates admin caches files mail staticfiles)
 SPREAD = --numprocesses auto --dist loadfile --ignore tests/journeys
 
-.PHONY: run test check format chaos promises soak machine mutants fuzz-mail equal-answers bench-mail bench-webhooks
+.PHONY: run test check format chaos promises soak machine mutants fuzz-mail equal-answers bench-mail bench-webhooks bench-page
 
 run: ## set everything up and run the portal with demo data: http://127.0.0.1:8000 (PORT=8001 for another)
 	@.ci/setup run
@@ -68,6 +68,10 @@ equal-answers: ## whether a stopwatch tells a subscribed address from another
 fuzz-mail: ## 20,000 mails with whatever can be typed in them: none gets another header (MAILS=…)
 	@.ci/setup dev
 	MAILS=$(or $(MAILS),20000) $(PYTHON) -m pytest -q tests/irportal/outbox/test_announcing.py -k second_header
+
+bench-page: ## how fast the public page is served, beside nginx and Django without it; writes bench/page.json
+	@.ci/setup bench
+	$(PYTHON) bench/page.py $(BENCH)
 
 format: ## what `check` would complain about and a tool can mend
 	@.ci/setup dev

@@ -128,7 +128,7 @@ def _all_months() -> list[str]:
 
 TOPICS = {
     "asset": Topic(lambda: ASSETS, str),
-    "now": Topic(lambda: ["-"], str),
+    "now": Topic(lambda: ["-"], lambda key: snapshot.Facts()),
     "month": Topic(_all_months, _month),
     "notice": Topic(lambda: Notice.objects.order_by("-id").values_list("code", flat=True), _notice),
 }
@@ -160,7 +160,7 @@ def _words_last(instants: Iterable[datetime], now: datetime) -> datetime | None:
     return datetime(today.year + 1, 1, 1, tzinfo=UTC) if any(day.year == today.year for day in days) else None
 
 
-def _page_until(subject: str, now: datetime) -> datetime:
+def _page_until(facts: snapshot.Facts, now: datetime) -> datetime:
     """The next midnight, or the next promise that becomes late."""
     due = Notice.objects.open().filter(next_update_by__gte=now).aggregate(at=Min("next_update_by"))["at"]
     return min(_midnight(now), due + timedelta(seconds=1)) if due else _midnight(now)
@@ -181,18 +181,14 @@ def _month_until(month: date, now: datetime) -> datetime | None:
     return datetime(today.year + 1, 1, 1, tzinfo=UTC) if month.year >= today.year - 1 else None
 
 
-def _now(write: Callable[[datetime], bytes]) -> Callable[[Any, datetime], bytes]:
-    return lambda subject, now: write(now)
-
-
-def _api(name: str, write: Callable[[datetime], bytes]) -> Kind:
-    return Kind("now", f"api/v2/{name}.json", f"{name.replace('/', '-')}-json", _now(write), JSON)
+def _api(name: str, write: Callable[[snapshot.Facts, datetime], bytes]) -> Kind:
+    return Kind("now", f"api/v2/{name}.json", f"{name.replace('/', '-')}-json", write, JSON)
 
 
 KINDS = [
     Kind("asset", "", "asset", _asset),
-    Kind("now", "", "page", _now(snapshot.page), until=_page_until),
-    Kind("now", "404", "not-found", _now(snapshot.not_found), status=404),
+    Kind("now", "", "page", snapshot.page, until=_page_until),
+    Kind("now", "404", "not-found", snapshot.not_found, status=404),
     Kind("now", "history", "history", lambda _, now: snapshot.history(now), until=lambda _, now: _midnight(now)),
     Kind(
         "month",

@@ -16,7 +16,7 @@ from typing import Any
 
 import brotli
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.urls import is_valid_path
 from django.utils import timezone
 
@@ -140,6 +140,8 @@ def _write(kind: Kind, subject: Any, topic: str, edition: Edition, now: datetime
             if body is None:
                 return _withdraw(path, edition)
             return _store(_document(path, kind, subject, body), topic, until, edition, now)
+    except (OperationalError, InterfaceError):
+        raise  # the database does not answer: nothing can be written
     except Exception:
         log.exception("the public document %s about %s could not be written", kind.name, topic)
         return None

@@ -6,6 +6,7 @@ Query counts do not grow with the number of rows. Times are UTC; addresses start
 import hashlib
 import json
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
 
@@ -29,12 +30,31 @@ def changed_at() -> datetime | None:
     return Entry.objects.filter(deed__in=DEEDS).order_by("-n").values_list("recorded_at", flat=True).first()
 
 
+class Facts:
+    """What several documents of one edition need, asked for once."""
+
+    @cached_property
+    def components(self) -> list[Component]:
+        return list(Component.objects.with_state().select_related("group"))
+
+    @cached_property
+    def rows(self) -> dict[int, dict[str, Any]]:
+        """Each component as the API shows it, by primary key."""
+        return {component.pk: _component_row(component) for component in self.components}
+
+    @cached_property
+    def status(self) -> dict[str, str]:
+        impacts = set(Notice.objects.open().order_by().values_list("impact", flat=True))
+        found = rollup.indicator([component.state for component in self.components], impacts)
+        return {"indicator": found, "description": rollup.DESCRIPTIONS[found]}
+
+
 # Pages
 
 
-def page(now: datetime) -> bytes:
+def page(facts: Facts, now: datetime) -> bytes:
     """The status page: verdict, open incidents, components, and the past of this month and the one before."""
-    components = _components()
+    components = facts.components
     notices = list(Notice.objects.open().complete())
     states = [component.state for component in components]
     verdict = rollup.indicator(states, {notice.impact for notice in notices})
@@ -80,7 +100,7 @@ def history(now: datetime, month: date | None = None) -> bytes | None:
     return _html("history", context, now, path=path)
 
 
-def not_found(now: datetime) -> bytes:
+def not_found(facts: Facts, now: datetime) -> bytes:
     return render_to_string("404.html").encode()
 
 
@@ -112,10 +132,6 @@ def _when(notice: Notice, now: datetime) -> str:
         return f"Since {rhythm.moment(notice.started_at, now)}"
     began = rhythm.day(notice.started_at.astimezone(UTC), now)
     return f"{began}, {rhythm.span(notice.started_at, notice.resolved_at)}"
-
-
-def _components() -> list[Component]:
-    return list(Component.objects.with_state().select_related("group"))
 
 
 def _groups(components: list[Component]) -> list[tuple[ComponentGroup | None, list[Component]]]:
@@ -169,32 +185,31 @@ def _next(month: date) -> date:
 # API documents, in the shape of Statuspage's API v2: full key sets and nothing beside them
 
 
-def status_json(now: datetime) -> bytes:
-    return _document(now, status=_status(_components()))
+def status_json(facts: Facts, now: datetime) -> bytes:
+    return _document(now, status=facts.status)
 
 
-def summary_json(now: datetime) -> bytes:
-    components = _components()
+def summary_json(facts: Facts, now: datetime) -> bytes:
     return _document(
         now,
-        status=_status(components),
-        components=_component_rows(components),
-        incidents=_incident_rows(Notice.objects.open(), components),
+        status=facts.status,
+        components=_component_rows(facts),
+        incidents=_incident_rows(Notice.objects.open(), facts.rows),
         scheduled_maintenances=[],
     )
 
 
-def components_json(now: datetime) -> bytes:
-    return _document(now, components=_component_rows(_components()))
+def components_json(facts: Facts, now: datetime) -> bytes:
+    return _document(now, components=_component_rows(facts))
 
 
-def incidents_json(now: datetime) -> bytes:
+def incidents_json(facts: Facts, now: datetime) -> bytes:
     """The 50 most recent in every state."""
-    return _document(now, incidents=_incident_rows(Notice.objects.all()[:MOST_RECENT], _components()))
+    return _document(now, incidents=_incident_rows(Notice.objects.all()[:MOST_RECENT], facts.rows))
 
 
-def unresolved_json(now: datetime) -> bytes:
-    return _document(now, incidents=_incident_rows(Notice.objects.open(), _components()))
+def unresolved_json(facts: Facts, now: datetime) -> bytes:
+    return _document(now, incidents=_incident_rows(Notice.objects.open(), facts.rows))
 
 
 def newest_json(notice: Notice, now: datetime) -> str:
@@ -202,13 +217,13 @@ def newest_json(notice: Notice, now: datetime) -> str:
 
     LONGEST_POST bytes at most: the list of components gives way first, then the end of the text; `shortlink` has all.
     """
-    components = _components()
-    row = _incident_rows(Notice.objects.filter(pk=notice.pk), components)[0]
+    facts = Facts()
+    row = _incident_rows(Notice.objects.filter(pk=notice.pk), facts.rows)[0]
     newest = row["incident_updates"][0]
     row["incident_updates"] = [newest]
 
     def told() -> bytes:
-        return _document(now, status=_status(components), incident=row)
+        return _document(now, status=facts.status, incident=row)
 
     whole = told()
     if len(whole) > LONGEST_POST:
@@ -228,14 +243,19 @@ def _cut(text: str, over: int) -> str:
     return text.rstrip() + CUT
 
 
-def maintenances_json(now: datetime) -> bytes:
+def maintenances_json(facts: Facts, now: datetime) -> bytes:
     """None yet. The address exists because some clients take a 404 for "no such page at all"."""
     return _document(now, scheduled_maintenances=[])
 
 
 def page_id() -> str:
     """12 characters of base36, the same as long as the page keeps its address."""
-    number = int.from_bytes(hashlib.sha256(settings.PUBLIC_BASE_URL.encode()).digest())
+    return _code_of(settings.PUBLIC_BASE_URL)
+
+
+@cache
+def _code_of(address: str) -> str:
+    number = int.from_bytes(hashlib.sha256(address.encode()).digest())
     return "".join(BASE36[number // 36**n % 36] for n in range(12))
 
 
@@ -254,19 +274,13 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _status(components: list[Component]) -> dict[str, str]:
-    impacts = set(Notice.objects.open().order_by().values_list("impact", flat=True))
-    found = rollup.indicator([component.state for component in components], impacts)
-    return {"indicator": found, "description": rollup.DESCRIPTIONS[found]}
-
-
-def _component_rows(components: list[Component]) -> list[dict[str, Any]]:
+def _component_rows(facts: Facts) -> list[dict[str, Any]]:
     """Each group as a row before its children, then the children; components without a group last."""
     rows = []
-    for group, members in _groups(components):
+    for group, members in _groups(facts.components):
         if group:
             rows.append(_group_row(group, members))
-        rows += [_component_row(component) for component in members]
+        rows += [facts.rows[component.pk] for component in members]
     return rows
 
 
@@ -308,8 +322,7 @@ def _group_row(group: ComponentGroup, members: list[Component]) -> dict[str, Any
     }
 
 
-def _incident_rows(notices: NoticeQuerySet, components: list[Component]) -> list[dict[str, Any]]:
-    rows = {component.pk: _component_row(component) for component in components}
+def _incident_rows(notices: NoticeQuerySet, rows: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
     return [_incident_row(notice, rows) for notice in notices.prefetch_related("updates", "hits")]
 
 

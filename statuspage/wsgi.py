@@ -3,6 +3,7 @@
 It works under any WSGI server. The server we ship answers documents earlier still; see server.py.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -11,7 +12,12 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "irportal.settings")
 
+from django.template.loader import get_template
+from django.urls import get_resolver
+
 from statuspage import site
+
+log = logging.getLogger(__name__)
 
 Start = Callable[..., Any]
 LOOK_EVERY = 1.0  # seconds
@@ -29,8 +35,14 @@ def application(environ: dict[str, Any], start_response: Start) -> Iterable[byte
 
 
 def with_django() -> Callable[[dict[str, Any], Start], Iterable[bytes]]:
-    """The application with Django loaded already: for processes that are there for it."""
-    _django()
+    """The application with Django loaded already, views and public templates too: the first publish is as fast."""
+    try:
+        _django()
+        get_resolver().url_patterns  # noqa: B018  (loads every view)
+        for name in ("page", "incident", "history"):
+            get_template(f"statuspage/{name}.html")
+    except Exception:
+        log.exception("Django cannot be loaded; only public documents are served")
     return application
 
 

@@ -11,6 +11,7 @@ import pytest
 REQUIRE_ALL = os.environ.get("PORTAL_REQUIRE_ALL") == "1"
 POSTGRES = "start PostgreSQL 15 or newer on 127.0.0.1:5432 (apt-get install postgresql), or set DATABASE_URL"
 REDIS = "start Redis on 127.0.0.1:6379 (apt-get install redis-server), or set REDIS_URL"
+NGINX = "install nginx (apt-get install nginx-light)"
 CHROMIUM = "install Chromium (apt-get install chromium) so that `chromium` is on the PATH"
 missed: list[str] = []
 

@@ -72,6 +72,14 @@ class Postgres:
                 "pg_backend_pid()"
             )
 
+    def signal(self, number: int) -> None:
+        """To every process of the cluster: SIGSTOP freezes it, so that it accepts and never answers."""
+        first = int((self.data / "postmaster.pid").read_text().split()[0])
+        family = subprocess.run(["ps", "-o", "pid=", "--ppid", str(first)], capture_output=True, text=True).stdout
+        for pid in (first, *map(int, family.split())):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def stop(self) -> None:
         with suppress(subprocess.CalledProcessError):
             self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "stop")

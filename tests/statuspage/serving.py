@@ -25,11 +25,11 @@ def document(path: str, body: bytes = PAGE, *, status: int = 200, head: str = HE
     return Document((path, 1, status, head, body, compress(body, mtime=0), None, 20, "abc123", 1_700_000_000))
 
 
-def a_copy(folder: Path) -> None:
+def a_copy(folder: Path, *more: Document) -> None:
     """The file a page process starts from without a database."""
     site = Site(Copy(folder / "page.sqlite3"))
     site.code, site.version, site.whole, site.right_at = "testtesttest", 1, True, time.time()
-    documents = [document(path) for path in ("/", "/history", "/api/v2/summary.json")]
+    documents = [*more, *(document(path) for path in ("/", "/history", "/api/v2/summary.json"))]
     documents.append(document("/404", b"There is no such page", status=404))
     site.copy.save(site, documents, anew=True)
 

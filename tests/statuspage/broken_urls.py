@@ -1,0 +1,1 @@
+raise RuntimeError("somebody broke the addresses")
