@@ -233,7 +233,7 @@ def test_what_was_not_previewed_does_not_leave(signed_in, incident):
 @pytest.mark.parametrize(
     "typed",
     [
-        {"customer_text": "Give us your password."},
+        {"customer_text": "Give us your money."},
         {"internal_text": "Give us your password."},
         {"status": "monitoring"},
         {"next_update_by": "2026-03-02 14:45"},
