@@ -13,8 +13,10 @@ GIVE_UP = timedelta(days=5)
 PAUSE = timedelta(minutes=1)  # for everything else to an endpoint that has just failed: a dead one costs little
 
 
-def succeeded(endpoint: Endpoint) -> None:
-    Endpoint.objects.filter(pk=endpoint.pk, failing_since__isnull=False).update(failing_since=None)
+def succeeded(taken: list[Endpoint]) -> None:
+    """These have just taken something."""
+    numbers = [endpoint.pk for endpoint in taken]
+    Endpoint.objects.filter(pk__in=numbers, failing_since__isnull=False).update(failing_since=None)
 
 
 def failed(endpoint: Endpoint, delivery: Delivery, *, wait: timedelta = timedelta()) -> None:

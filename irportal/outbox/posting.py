@@ -51,7 +51,8 @@ class Posts:
         self.out: dict[Future[Answer], Out] = {}
         self.threads = ThreadPoolExecutor(PLACES, thread_name_prefix="post")
         self.ahead = timedelta()
-        self.look_at = 0.0
+        self.ended: deque[Future[Answer]] = deque()
+        self.look_at = self.look_at_failing = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +73,7 @@ class Posts:
     def wait(self, seconds: float) -> None:
         """Begin what is due and write down what ends, until nothing is out or for so long."""
         until = time.monotonic() + seconds
-        self.look_at = 0.0
+        self.look_at = self.look_at_failing = 0.0
         self.pump()
         while self.out and (left := until - time.monotonic()) > 0:
             on_their_way = [future for future in self.out if not future.done()]
@@ -83,9 +84,14 @@ class Posts:
             self.pump()
 
     def pump(self) -> None:
-        """Write down what has ended and begin what is due and has a place. Quick, and raises nothing."""
+        """Write down what has ended and begin what is due and has a place.
+
+        Quick, for mail waits meanwhile: all that ended shares a wait for the disk, all that begins another. Raises
+        nothing.
+        """
         try:
-            self._settle()
+            if self.ended:
+                self._settle()
             if time.monotonic() >= self.look_at and self.seconds_left >= guard.TOTAL_SECONDS and self.going():
                 self._claim()
         except (OperationalError, InterfaceError):
@@ -96,57 +102,75 @@ class Posts:
 
     def _claim(self) -> None:
         self.look_at = time.monotonic() + CLAIM_SECONDS
-        now, places = sending.database_now(), PLACES - len(self.out)
-        rows = Delivery.objects.claim_posts(now, limit=places)
-        failing = sum(out.delivery.priority == LAST for out in self.out.values())
-        rows += Delivery.objects.claim_posts(now, limit=min(places - len(rows), FAILING_PLACES - failing), failing=True)
-        if not rows:
+        places = PLACES - len(self.out)
+        if not places:
             return
-        self.ahead = now - timezone.now()
-        sending.crash_point("after_claim")
-        self._begin_all(rows)
+        now = sending.database_now()
+        rows = Delivery.objects.claim_posts(now, limit=places)
+        if not (rows or self.out) or time.monotonic() >= self.look_at_failing:
+            self.look_at_failing = self.look_at
+            failing = sum(out.delivery.priority == LAST for out in self.out.values())
+            few = min(places - len(rows), FAILING_PLACES - failing)
+            rows += Delivery.objects.claim_posts(now, limit=few, failing=True)
+        if rows:
+            self.ahead = now - timezone.now()
+            sending.crash_point("after_claim")
+            self._begin(rows)
 
-    def _begin_all(self, rows: list[Delivery]) -> None:
+    def _begin(self, rows: list[Delivery]) -> None:
         """Begin each, but of those a worker may have died of only one at a time: the others are not to blame."""
-        begun = sending.begun_in_vain(rows)
-        there = Endpoint.objects.in_use().in_bulk([number_of(row) for row in rows])
+        in_vain = sending.begun_in_vain(rows)
+        free = not any(out.suspect for out in self.out.values())
+        first = next((row.pk for row in rows if row.pk in in_vain), None) if free else None
+        chosen = [row for row in rows if row.pk not in in_vain or row.pk == first]
         held = sending.Claim(deque(rows), 0.0, self.ahead)
-        put_off = sending.Claim(deque(), 0.0)
         try:
-            while held.left:
-                row = held.left.popleft()
-                suspect = row.pk in begun
-                if suspect and any(out.suspect for out in self.out.values()):
-                    put_off.left.append(row)
-                elif side_by_side([sending.begin(row, held, None)], sending.take_steps)[0]:
-                    sending.crash_point("after_begin")
-                    self._post(row, there.get(number_of(row)), suspect=suspect)
+            there = Endpoint.objects.in_use().in_bulk([number_of(row) for row in chosen])
+            begun = side_by_side([sending.begin(row, held, None) for row in chosen], sending.take_steps)
+            held.left = deque(row for row in rows if row not in chosen)
+            sending.crash_point("after_begin")
+            for row in (row for row, may in zip(chosen, begun, strict=True) if may):
+                self._post(row, there.get(number_of(row)), suspect=row.pk in in_vain)
         finally:
             sending.hand_back(held)
-            sending.hand_back(put_off)
 
     def _post(self, row: Delivery, endpoint: Endpoint | None, *, suspect: bool) -> None:
         if endpoint is None:
             gone = Outcome(Attempt.Outcome.PERM, None, "the endpoint is not in use any more")
             return sending.failed(row, gone, timezone.now() + self.ahead)
-        self.out[self.threads.submit(_send, endpoint, row)] = Out(row, endpoint, suspect)
+        future = self.threads.submit(_send, endpoint, row)
+        self.out[future] = Out(row, endpoint, suspect)
+        future.add_done_callback(self.ended.append)
 
     def _settle(self) -> None:
         """Write down what ended. What the database does not take stays, for the next time."""
-        for future in [future for future in self.out if future.done()]:
-            self._ended(future, self.out[future])
-            del self.out[future]
+        ended = [self.ended.popleft() for _ in range(len(self.ended))]
+        try:
+            self._accepted([future for future in ended if future.exception() is None])
+            for future in [future for future in ended if future in self.out and future.exception()]:
+                self._refused(future.exception(), self.out[future])
+                del self.out[future]
+        finally:
+            self.ended.extend(future for future in ended if future in self.out)
             self.look_at = 0.0
 
-    def _ended(self, future: Future[Answer], out: Out) -> None:
-        now, error = timezone.now() + self.ahead, future.exception()
-        if error is None:
-            sending.crash_point("after_send_before_commit")
-            sent = Progress(now, sending.WORKER, out.delivery, future.result())
-            for refused in Delivery.objects.progress([sent]):
-                if isinstance(refused, Exception):
-                    raise refused
-            return endpoints.succeeded(out.endpoint)
+    def _accepted(self, ended: list[Future[Answer]]) -> None:
+        if not ended:
+            return
+        sending.crash_point("after_send_before_commit")
+        now, taken, refusal = timezone.now() + self.ahead, [], None
+        steps = [Progress(now, sending.WORKER, self.out[future].delivery, future.result()) for future in ended]
+        for future, answer in zip(ended, sending.take_steps(steps), strict=True):
+            if isinstance(answer, Exception):
+                refusal = answer
+            else:
+                taken.append(self.out.pop(future).endpoint)
+        endpoints.succeeded(taken)
+        if refusal:
+            raise refusal
+
+    def _refused(self, error: BaseException | None, out: Out) -> None:
+        now = timezone.now() + self.ahead
         if isinstance(error, Outcome):
             endpoints.failed(out.endpoint, out.delivery, wait=error.wait)
             if error.code == 410:
