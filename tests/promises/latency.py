@@ -7,6 +7,7 @@ from tests.chaos.servers import until
 from tests.chaos.sink import Sink
 from tests.chaos.stage import stage
 from tests.promises.figures import Figure, percentile
+from tests.promises.soak import CONNECTIONS
 
 READERS, EVERY = 200, 12.0  # five updates a minute
 
@@ -15,7 +16,8 @@ def prove(database: str, *, updates: int = 15, every: float = EVERY, readers: in
     """Counted from before the update is posted, which is before its commit, to the instant the 250 is written."""
     sink = Sink(0, temporary=0, slow=0)
     posted: dict[str, float] = {}
-    with stage(database, sink, readers=readers, hands=tuple(n for n in HANDS if n != "second engine")) as here:
+    hands = tuple(name for name in HANDS if name != "second engine")
+    with stage(database, sink, readers=readers, hands=hands, MAIL_CONNECTIONS=str(CONNECTIONS[database])) as here:
         until(lambda: sink.taken, seconds=60, what="the mail of the declaration")
         start = time.monotonic()
         for number in range(1, updates + 1):
