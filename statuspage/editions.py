@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import brotli
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.urls import is_valid_path
 from django.utils import timezone
 
@@ -27,6 +27,8 @@ from statuspage.models import Change, Component, Document, Edition, Notice
 log = logging.getLogger(__name__)
 
 BATCH = 0.25  # seconds of rebuilding in one transaction: news never waits longer for it
+PATIENCE = 1  # seconds
+LOCKED = "55P03"  # PostgreSQL: somebody holds the row
 FEW = 1000  # changes read at once
 SLOT = b"<!--age-->"  # where a page says how old it is, when it cannot be refreshed
 PACKABLE = (
@@ -86,19 +88,46 @@ def _note(topics: Iterable[str], rank: int) -> None:
 
 def run_due(now: datetime) -> None:
     """The engine's turn: what was left, what time changed, and everything after the code has changed."""
-    _rebuild_if_made_from_other_code()
-    _note_what_time_changed(now)
     end = monotonic() + 2 * BATCH
-    while refresh() and monotonic() < end:
-        pass
+    try:
+        _rebuild_if_made_from_other_code()
+        _note_what_time_changed(now)
+        while refresh(patience=0) and monotonic() < end:
+            pass
+    except OperationalError as error:
+        if not _is_locked(error):
+            raise
 
 
-def refresh() -> int:
-    """Write one batch of what waits; how many changes are done with it. 0 when nothing waits, or all of it fails."""
-    if not Change.objects.exists():
-        return 0
+def refresh(patience: float = PATIENCE) -> int:
+    """Write one batch of what waits; how many changes are done with it. 0 when nothing waits, or all of it fails.
+
+    Whoever else is writing is waited for `patience` seconds, not longer: it may have been stopped half-way.
+    """
+    end = monotonic() + patience
+    while Change.objects.exists():
+        try:
+            return _refresh()
+        except OperationalError as error:
+            if not _is_locked(error) or monotonic() > end:
+                raise
+        sleep(0.05)
+    return 0
+
+
+def _is_locked(error: OperationalError) -> bool:
+    return getattr(error.__cause__, "sqlstate", "") == LOCKED
+
+
+def _edition() -> Edition:
+    """The one edition, locked. Raises OperationalError at once where somebody else holds it."""
+    one_at_a_time = Edition.objects.select_for_update(nowait=connection.features.has_select_for_update_nowait)
+    return one_at_a_time.get_or_create(pk=1)[0]
+
+
+def _refresh() -> int:
     with transaction.atomic():
-        edition, _ = Edition.objects.select_for_update().get_or_create(pk=1)
+        edition = _edition()
         done, written = _write_batch(edition)
         Change.objects.filter(pk__in=done).delete()
         if written:
@@ -209,8 +238,7 @@ def _rebuild_if_made_from_other_code() -> None:
         _built.add(mine)
         return
     with transaction.atomic():
-        edition, _ = Edition.objects.select_for_update().get_or_create(pk=1)
-        if edition.made_from != mine:
+        if _edition().made_from != mine:
             rebuild()
             Edition.objects.filter(pk=1).update(made_from=mine)
     _built.add(mine)

@@ -89,6 +89,11 @@ class Component(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @classmethod
+    def rank(cls, state: str) -> int:
+        """How bad a state is."""
+        return cls.RANK[cls.State(state)]
+
     @property
     def full_name(self) -> str:
         return f"{self.group.name} - {self.name}" if self.group else self.name
@@ -141,6 +146,7 @@ class Notice(models.Model):
         indexes = [
             models.Index("started_at", name="notice_started"),
             models.Index("id", condition=Q(resolved_at=None), name="notice_open"),
+            models.Index("resolved_at", name="notice_resolved"),
         ]
         constraints = [
             models.CheckConstraint(

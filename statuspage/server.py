@@ -33,6 +33,7 @@ END = b"\r\n\r\n"
 HEAD_LIMIT, BODY_LIMIT = 16_384, 65_536  # bytes waited for here; what is longer goes to Django as it comes
 REQUEST_WITHIN = 10  # seconds for all of a small request, from its first byte
 IDLE = 75  # seconds a connection may stay open between two requests; one second when there are too many
+NEW = 2  # seconds an ending process gives a connection that has asked for nothing yet
 READING = 30  # seconds in which a slow reader must have taken what was sent
 STALLED = 30  # seconds Django waits for the next part of a long body
 REMEMBERED = 2048  # header blocks and answers kept ready
@@ -97,6 +98,7 @@ class PageWorker(base.Worker):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.connections: set[Connection] = set()
+        self.arriving = 0  # accepted, and not among the connections yet
         self.limit = self.cfg.worker_connections
         self.fields: dict[bytes, Fields] = {}
         self.ready: dict[tuple[bytes, bytes], tuple[bytes, bool]] = {}  # of this second and this edition
@@ -144,8 +146,14 @@ class PageWorker(base.Worker):
             return
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.arriving += 1
         task = loop.create_task(loop.connect_accepted_socket(partial(Connection, self), accepted))
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        task.add_done_callback(self.arrived)
+
+    def arrived(self, task: "asyncio.Task[Any]") -> None:
+        self.arriving -= 1
+        if not task.cancelled():
+            task.exception()  # somebody who has hung up already is nobody's concern
 
     def each_second(self) -> None:
         self.notify()
@@ -157,11 +165,11 @@ class PageWorker(base.Worker):
             connection.end_if_late(self.now)
 
     async def finish(self) -> None:
-        """Answer what is half said, then go: idle connections at once, the others within the time for a request."""
-        end = time.monotonic() + self.cfg.graceful_timeout
-        while self.connections and time.monotonic() < end:
+        """Answer what is half said, then go: idle connections at once, new ones soon, the others as time allows."""
+        began = time.monotonic()
+        while (self.connections or self.arriving) and time.monotonic() < began + self.cfg.graceful_timeout:
             for connection in list(self.connections):
-                connection.end_if_idle()
+                connection.end_if_idle(new_too=time.monotonic() > began + NEW)
             self.notify()
             await asyncio.sleep(0.05)
 
@@ -218,10 +226,10 @@ class PageWorker(base.Worker):
 class Connection(asyncio.Protocol):
     """One reader. `waiting` is what was read and not answered yet."""
 
-    __slots__ = ("blocked", "transport", "until", "waiting", "worker")
+    __slots__ = ("blocked", "is_new", "transport", "until", "waiting", "worker")
 
     def __init__(self, worker: PageWorker) -> None:
-        self.worker, self.waiting, self.blocked = worker, b"", False
+        self.worker, self.waiting, self.blocked, self.is_new = worker, b"", False, True
         self.until = worker.now + REQUEST_WITHIN
 
     def connection_made(self, transport: Any) -> None:
@@ -265,6 +273,7 @@ class Connection(asyncio.Protocol):
                     break
                 return self.hand_over(data)
             data = data[end + 4 :]
+            self.is_new = False
             self.transport.write(given[0])
             if given[1]:
                 return self.transport.close()
@@ -301,8 +310,8 @@ class Connection(asyncio.Protocol):
         ):
             self.transport.abort()
 
-    def end_if_idle(self) -> None:
-        if not self.waiting and not self.blocked:
+    def end_if_idle(self, *, new_too: bool) -> None:
+        if not self.waiting and not self.blocked and (new_too or not self.is_new):
             self.transport.close()
 
 

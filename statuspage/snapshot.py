@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from irportal.ledger.models import Entry
 from statuspage import rhythm, rollup
-from statuspage.models import BASE36, Component, ComponentGroup, Notice, NoticeQuerySet, NoticeUpdate
+from statuspage.models import BASE36, Component, ComponentGroup, Notice, NoticeComponent, NoticeQuerySet, NoticeUpdate
 
 DEEDS = ["notice.published", "notice.next_update_set", "component.changed"]
 MOST_RECENT = 50
@@ -35,7 +35,19 @@ class Facts:
 
     @cached_property
     def components(self) -> list[Component]:
-        return list(Component.objects.with_state().select_related("group"))
+        """With their states. Only hits of open notices are looked at, however many there were in the past."""
+        states: dict[int, str] = {}
+        hits = NoticeComponent.objects.filter(notice__resolved_at=None).values_list("component", "state")
+        for pk, state in hits:
+            states[pk] = max(state, states.get(pk, Component.State.OPERATIONAL), key=Component.rank)
+        found = list(Component.objects.select_related("group"))
+        for component in found:
+            component.state = states.get(component.pk, Component.State.OPERATIONAL)
+        return found
+
+    @cached_property
+    def changed_at(self) -> datetime | None:
+        return changed_at()
 
     @cached_property
     def rows(self) -> dict[int, dict[str, Any]]:
@@ -112,7 +124,7 @@ def _html(name: str, context: dict[str, Any], now: datetime, *, path: str) -> by
 def _event(notice: Notice, now: datetime) -> dict[str, Any]:
     """What the sheet of one incident shows."""
     updates, due = list(notice.updates.all()), notice.next_update_by
-    hits = sorted(notice.hits.all(), key=lambda hit: -Component.RANK[Component.State(hit.state)])
+    hits = sorted(notice.hits.all(), key=lambda hit: -Component.rank(hit.state))
     reached = {update.status for update in updates}
     return {
         "notice": notice,
@@ -186,11 +198,12 @@ def _next(month: date) -> date:
 
 
 def status_json(facts: Facts, now: datetime) -> bytes:
-    return _document(now, status=facts.status)
+    return _document(facts, now, status=facts.status)
 
 
 def summary_json(facts: Facts, now: datetime) -> bytes:
     return _document(
+        facts,
         now,
         status=facts.status,
         components=_component_rows(facts),
@@ -200,16 +213,16 @@ def summary_json(facts: Facts, now: datetime) -> bytes:
 
 
 def components_json(facts: Facts, now: datetime) -> bytes:
-    return _document(now, components=_component_rows(facts))
+    return _document(facts, now, components=_component_rows(facts))
 
 
 def incidents_json(facts: Facts, now: datetime) -> bytes:
     """The 50 most recent in every state."""
-    return _document(now, incidents=_incident_rows(Notice.objects.all()[:MOST_RECENT], facts.rows))
+    return _document(facts, now, incidents=_incident_rows(Notice.objects.all()[:MOST_RECENT], facts.rows))
 
 
 def unresolved_json(facts: Facts, now: datetime) -> bytes:
-    return _document(now, incidents=_incident_rows(Notice.objects.open(), facts.rows))
+    return _document(facts, now, incidents=_incident_rows(Notice.objects.open(), facts.rows))
 
 
 def newest_json(notice: Notice, now: datetime) -> str:
@@ -223,7 +236,7 @@ def newest_json(notice: Notice, now: datetime) -> str:
     row["incident_updates"] = [newest]
 
     def told() -> bytes:
-        return _document(now, status=facts.status, incident=row)
+        return _document(facts, now, status=facts.status, incident=row)
 
     whole = told()
     if len(whole) > LONGEST_POST:
@@ -245,7 +258,7 @@ def _cut(text: str, over: int) -> str:
 
 def maintenances_json(facts: Facts, now: datetime) -> bytes:
     """None yet. The address exists because some clients take a 404 for "no such page at all"."""
-    return _document(now, scheduled_maintenances=[])
+    return _document(facts, now, scheduled_maintenances=[])
 
 
 def page_id() -> str:
@@ -259,13 +272,13 @@ def _code_of(address: str) -> str:
     return "".join(BASE36[number // 36**n % 36] for n in range(12))
 
 
-def _document(now: datetime, **parts: Any) -> bytes:
+def _document(facts: Facts, now: datetime, **parts: Any) -> bytes:
     head = {
         "id": page_id(),
         "name": settings.ORGANISATION,
         "url": settings.PUBLIC_BASE_URL,
         "time_zone": "Etc/UTC",
-        "updated_at": _stamp(changed_at() or now),
+        "updated_at": _stamp(facts.changed_at or now),
     }
     return _json({"page": head, **parts})
 
@@ -303,7 +316,7 @@ def _component_row(component: Component) -> dict[str, Any]:
 
 
 def _group_row(group: ComponentGroup, members: list[Component]) -> dict[str, Any]:
-    worst = max((component.state for component in members), key=lambda state: Component.RANK[Component.State(state)])
+    worst = max((component.state for component in members), key=Component.rank)
     return {
         "id": group.code,
         "name": group.name,

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.contrib.admin.sites import site as admin_site
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -13,6 +14,7 @@ from django.utils import timezone
 from statuspage import documents, editions, snapshot
 from statuspage.admin import ComponentAdmin
 from statuspage.models import Change, Component, Document, Edition, Notice
+from tests import database
 from tests.statuspage.factories import component, past_incident, publish
 
 pytestmark = pytest.mark.django_db
@@ -220,6 +222,24 @@ def test_every_document_has_the_bytes_django_would_send(built, client):
                 if name not in ("ETag", "Last-Modified", "Content-Length")
             }
             assert promised == own, document.path
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_waits_long_for_a_writer_that_was_stopped_half_way():
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer, whom everybody waits for")
+    component("Agent API")
+    editions.rebuild()
+    with psycopg.connect(database.url()) as stopped:
+        stopped.execute("SELECT * FROM statuspage_edition FOR UPDATE")
+        publish("investigating")
+        editions.run_due(timezone.now())
+        with pytest.raises(OperationalError):
+            editions.refresh(patience=0.1)
+        assert not Document.objects.exists()
+    settle()
+
+    assert Document.objects.filter(path="/").exists()
 
 
 def test_an_incident_of_another_year_waits_for_nothing(built):
