@@ -54,6 +54,15 @@ def test_a_database_that_does_not_answer_is_the_reason_itself(client, smtp_relay
         assert health(client) == (503, ["the database does not answer"])
 
 
+def test_a_slow_endpoint_of_somebody_else_says_nothing_about_the_engine(client, freezer):
+    deliveries("ann@reader.example")
+    Delivery.objects.update(channel="webhook")
+    freezer.shift(10 * MINUTE)
+    beat()
+
+    assert health(client) == (200, [])
+
+
 @pytest.mark.parametrize("stage", [announcement, deliveries])
 def test_two_minutes_are_too_long_for_anything_due(client, freezer, stage):
     stage("ann@reader.example")
