@@ -17,12 +17,19 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.csp import build_policy
 
-from statuspage import snapshot
+from statuspage import contract, embedded, feeds, snapshot
 from statuspage.models import Notice
 
 HTML, JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
 # Caches in between may keep a document for 15 s; a browser asks each time, so that nobody reloads into old news.
 CACHE = "public, max-age=0, s-maxage=15, stale-if-error=86400"
+SVG, ATOM, RSS = (
+    "image/svg+xml; charset=utf-8",
+    "application/atom+xml; charset=utf-8",
+    "application/rss+xml; charset=utf-8",
+)
+# Any site may read what is for programs.
+OPEN = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag"}
 FOR_EVER = "public, max-age=315360000, immutable"
 ASSETS = [
     "css/status.css",
@@ -57,6 +64,7 @@ class Kind:
     args: Callable[[Any], list[Any]] = lambda subject: []
     key: Callable[..., str | None] = lambda: "-"
     status: int = 200
+    framed: bool = False  # other sites may show it in a frame
 
     def path(self, subject: Any) -> str:
         if self.topic == "asset":
@@ -71,7 +79,11 @@ class Kind:
             head["Access-Control-Allow-Origin"] = "*"
             head["Cache-Control"] = FOR_EVER if settings.PRODUCTION else "public, max-age=60"
         elif not self.media.startswith("text/html"):
-            head["Access-Control-Allow-Origin"] = "*"  # any site may read what is for programs
+            head |= OPEN
+        if self.framed:
+            policy = settings.SECURE_CSP | {"frame-ancestors": ["*"]}
+            head["Content-Security-Policy"] = build_policy(policy)  # type: ignore[arg-type]
+            del head["X-Frame-Options"]
         return head
 
 
@@ -216,6 +228,21 @@ KINDS = [
         args=lambda notice: [notice.ref],
         key=_code_of,
     ),
+    Kind(
+        "notice",
+        "incidents/<slug:code>.json",
+        "incident-json",
+        snapshot.incident_json,
+        JSON,
+        args=lambda notice: [notice.code],
+        key=lambda code: code,
+    ),
+    Kind("now", "history.atom", "history-atom", feeds.atom, ATOM),
+    Kind("now", "history.rss", "history-rss", feeds.rss, RSS),
+    Kind("now", "feed.json", "feed-json", feeds.json_feed, "application/feed+json; charset=utf-8"),
+    Kind("now", "badge.svg", "badge", embedded.badge, SVG),
+    Kind("now", "widget", "widget", embedded.widget, framed=True),
+    Kind("now", "openapi.json", "openapi", contract.openapi, JSON),
     _api("status", snapshot.status_json),
     _api("summary", snapshot.summary_json),
     _api("components", snapshot.components_json),

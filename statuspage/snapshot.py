@@ -23,6 +23,14 @@ DEEDS = ["notice.published", "notice.next_update_set", "component.changed"]
 MOST_RECENT = 50
 LONGEST_POST = 20_000  # bytes of what a webhook is told, as Standard Webhooks advises
 CUT = " […]"
+POSTMORTEM = (
+    "postmortem_body",
+    "postmortem_body_last_updated_at",
+    "postmortem_ignored",
+    "postmortem_notified_subscribers",
+    "postmortem_notified_twitter",
+    "postmortem_published_at",
+)
 
 
 def changed_at() -> datetime | None:
@@ -256,6 +264,20 @@ def _cut(text: str, over: int) -> str:
     return text.rstrip() + CUT
 
 
+def incident_json(notice: Notice, now: datetime) -> bytes:
+    """One incident at its own address. Its components are as this incident has them: the text of a past one stands."""
+    row = _incident_row(notice, {hit.component_id: _component_row(_as_hit(hit, notice)) for hit in notice.hits.all()})
+    for component in row["components"]:
+        component["updated_at"] = row["updated_at"]
+    postmortem = dict.fromkeys(POSTMORTEM) | {"postmortem_ignored": False}
+    return _json({"page": _page_row(notice.updates.all()[0].created_at), "incident": row | postmortem})
+
+
+def _as_hit(hit: NoticeComponent, notice: Notice) -> Component:
+    hit.component.state = hit.state if notice.is_open else Component.State.OPERATIONAL
+    return hit.component
+
+
 def maintenances_json(facts: Facts, now: datetime) -> bytes:
     """None yet. The address exists because some clients take a 404 for "no such page at all"."""
     return _document(facts, now, scheduled_maintenances=[])
@@ -273,14 +295,17 @@ def _code_of(address: str) -> str:
 
 
 def _document(facts: Facts, now: datetime, **parts: Any) -> bytes:
-    head = {
+    return _json({"page": _page_row(facts.changed_at or now), **parts})
+
+
+def _page_row(updated_at: datetime) -> dict[str, Any]:
+    return {
         "id": page_id(),
         "name": settings.ORGANISATION,
         "url": settings.PUBLIC_BASE_URL,
         "time_zone": "Etc/UTC",
-        "updated_at": _stamp(facts.changed_at or now),
+        "updated_at": _stamp(updated_at),
     }
-    return _json({"page": head, **parts})
 
 
 def _json(value: Any) -> bytes:

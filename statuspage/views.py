@@ -12,19 +12,21 @@ from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, quote_etag
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods
 
 from statuspage import requests, snapshot, subscriptions
-from statuspage.documents import HTML, TOPICS, Kind
+from statuspage.documents import HTML, OPEN, TOPICS, Kind
 from statuspage.editions import SLOT
 from statuspage.forms import AddressForm, ChooseForm, SubscribeForm
 from statuspage.models import Component
 
 
 @login_not_required
-@require_safe
+@require_http_methods(["GET", "HEAD", "OPTIONS"])
 def document(request: HttpRequest, kind: Kind, **named: Any) -> HttpResponse:
     """A public document written now: the answer where no snapshot stands in front, or it does not have this one yet."""
+    if request.method == "OPTIONS":
+        return _allowed(kind)
     key, topic, now = kind.key(**named), TOPICS[kind.topic], _minute()
     subject = topic.load(key) if key else None
     body = kind.write(subject, now) if subject else None
@@ -37,7 +39,21 @@ def document(request: HttpRequest, kind: Kind, **named: Any) -> HttpResponse:
     response = _public(request, body.replace(SLOT, b""), now if kind.media == HTML else None)
     for name, value in kind.head(subject).items():
         response[name] = value
+    if kind.framed:
+        response.xframe_options_exempt = True
     return response
+
+
+def _allowed(kind: Kind) -> HttpResponse:
+    """What a browser is told that asks before it reads for another site."""
+    allowed = {"Allow": "GET, HEAD, OPTIONS"}
+    if not kind.media.startswith("text/html"):
+        allowed |= OPEN | {
+            "Access-Control-Allow-Methods": "GET, HEAD",
+            "Access-Control-Allow-Headers": "If-None-Match, If-Modified-Since, Cache-Control",
+            "Access-Control-Max-Age": "86400",
+        }
+    return HttpResponse(status=204, headers=allowed)
 
 
 @login_not_required

@@ -1,0 +1,32 @@
+"""What other sites show of us: a badge and a small page for a frame. Neither needs a script."""
+
+from datetime import datetime
+
+from django.conf import settings
+from django.template.loader import render_to_string
+
+from statuspage import rollup
+from statuspage.models import Notice
+from statuspage.snapshot import Facts
+
+COLOURS = {"none": "#1c7a50", "minor": "#8a5d00", "major": "#b04a08", "critical": "#b3182f", "maintenance": "#5148a3"}
+LETTER, PAD = 6.6, 8  # pixels; the drawing states its length, so that every font fits
+
+
+def badge(facts: Facts, now: datetime) -> bytes:
+    """Name and state side by side, 20 pixels high."""
+    verdict = facts.status["indicator"]
+    name, state = f"{settings.ORGANISATION} status", rollup.HEADLINES[verdict]
+    left, right = (round(len(text) * LETTER) + 2 * PAD for text in (name, state))
+    context = {
+        "name": name, "state": state, "left": left, "right": right, "width": left + right, "colour": COLOURS[verdict],
+        "name_at": left / 2, "state_at": left + right / 2, "name_long": left - 2 * PAD, "state_long": right - 2 * PAD,
+    }  # fmt: skip
+    return render_to_string("statuspage/badge.svg", context).encode()
+
+
+def widget(facts: Facts, now: datetime) -> bytes:
+    """The verdict and the open incidents, for a frame on another site."""
+    verdict = facts.status["indicator"]
+    context = {"verdict": verdict, "headline": rollup.HEADLINES[verdict], "notices": list(Notice.objects.open()[:5])}
+    return render_to_string("statuspage/widget.html", context | {"address": settings.PUBLIC_BASE_URL}).encode()

@@ -1,0 +1,126 @@
+"""The history as feeds: Atom, RSS and JSON Feed, the newest incidents first. Instants in the text have their date."""
+
+import json
+import re
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.feedgenerator import Atom1Feed, Rss201rev2Feed, SyndicationFeed
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from irportal import prose
+from statuspage import rhythm
+from statuspage.models import Notice, NoticeUpdate
+from statuspage.snapshot import Facts
+
+NEWEST = 25
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def atom(facts: Facts, now: datetime) -> bytes:
+    return _feed(_Atom, "history-atom", facts, now)
+
+
+def rss(facts: Facts, now: datetime) -> bytes:
+    return _feed(_Rss, "history-rss", facts, now)
+
+
+def json_feed(facts: Facts, now: datetime) -> bytes:
+    """JSON Feed 1.1."""
+    items = [
+        {
+            "id": _address(notice),
+            "url": _address(notice),
+            "title": notice.title,
+            "content_html": _words(notice),
+            "date_published": notice.created_at.isoformat(),
+            "date_modified": newest(notice).created_at.isoformat(),
+            "tags": [notice.impact, notice.status],
+        }
+        for notice in _notices()
+    ]
+    feed = {
+        "version": "https://jsonfeed.org/version/1.1",
+        "title": _title(),
+        "home_page_url": settings.PUBLIC_BASE_URL + "/",
+        "feed_url": settings.PUBLIC_BASE_URL + reverse("statuspage:feed-json"),
+        "language": "en",
+        "authors": [{"name": settings.ORGANISATION}],
+        "items": items,
+    }
+    return json.dumps(feed, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class _Atom(Atom1Feed):
+    """Django's feed, with the whole text as content and the id and time that do not depend on the clock."""
+
+    def latest_post_date(self) -> datetime:
+        return self.feed["changed_at"]
+
+    def add_item_elements(self, handler: Any, item: dict[str, Any]) -> None:
+        super().add_item_elements(handler, item)
+        handler.addQuickElement("content", item["words"], {"type": "html"})
+
+
+class _Rss(Rss201rev2Feed):
+    def latest_post_date(self) -> datetime:
+        return self.feed["changed_at"]
+
+    def add_item_elements(self, handler: Any, item: dict[str, Any]) -> None:
+        super().add_item_elements(handler, item | {"description": item["words"]})
+
+
+def _feed(kind: type[SyndicationFeed], name: str, facts: Facts, now: datetime) -> bytes:
+    host = urlsplit(settings.PUBLIC_BASE_URL).hostname
+    feed = kind(
+        title=_title(),
+        link=settings.PUBLIC_BASE_URL + reverse("statuspage:history"),
+        description=f"Incidents of {settings.ORGANISATION} as the status page tells of them",
+        language="en",
+        author_name=settings.ORGANISATION,
+        feed_url=settings.PUBLIC_BASE_URL + reverse(f"statuspage:{name}"),
+        feed_guid=f"tag:{host},2005:/history",
+        changed_at=facts.changed_at or now,
+    )
+    for notice in _notices():
+        feed.add_item(
+            title=NOT_XML.sub("", notice.title),
+            link=_address(notice),
+            description=None,  # type: ignore[arg-type]
+            unique_id=f"tag:{host},2005:Incident/{notice.pk}" if kind is _Atom else _address(notice),
+            unique_id_is_permalink=True,
+            pubdate=notice.created_at,
+            updateddate=newest(notice).created_at,
+            words=NOT_XML.sub("", _words(notice)),
+        )
+    return feed.writeString("utf-8").encode()
+
+
+def _notices() -> list[Notice]:
+    return list(Notice.objects.order_by("-created_at", "-id").prefetch_related("updates")[:NEWEST])
+
+
+def newest(notice: Notice) -> NoticeUpdate:
+    return notice.updates.all()[0]
+
+
+def _title() -> str:
+    return f"{settings.ORGANISATION} status: incident history"
+
+
+def _address(notice: Notice) -> str:
+    return settings.PUBLIC_BASE_URL + notice.get_absolute_url()
+
+
+def _words(notice: Notice) -> SafeString:
+    """Every update, newest first. A stage that is told of again is called an update."""
+    rows, told = [], ""
+    for update in reversed(notice.updates.all()):
+        stage = "Update" if update.status == told else update.get_status_display()
+        told = update.status
+        rows.append((rhythm.moment(update.display_at), stage, prose.render(update.body)))
+    return format_html_join("", "<p><small>{}</small><br><strong>{}</strong></p>{}", reversed(rows)) or format_html("")
