@@ -103,7 +103,7 @@ class _Table:
             self.ready.extend(zip(talks, self._answers(list(facts)), strict=True))
         elif self.waiting or self.elsewhere:
             self._listen()
-        return bool(self.ready)
+        return len(self.ended) < len(self.talks)  # the bell may ring late, for somebody who has come back
 
     def _answers(self, facts: list[Any]) -> list[Any]:
         try:
