@@ -279,6 +279,9 @@ class Subscriber(models.Model):
     components: models.ManyToManyField = models.ManyToManyField(
         Component, through="Choice", blank=True, related_name="subscribers"
     )
+    language = models.CharField(
+        max_length=12, default="en", help_text="In which they are written to, as BCP 47 names it: pt-BR"
+    )
     confirmed_at = models.DateTimeField(null=True, blank=True)
     left_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
