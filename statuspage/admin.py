@@ -1,13 +1,14 @@
-"""Settings of the public page: groups and components can be edited, subscribers only seen."""
+"""Settings of the public page: groups and components can be edited, subscribers only seen and ended."""
 
-from typing import Any
+from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import Q
 from django.http import HttpRequest
 
 from irportal.recorded import ReadOnlyAdmin, RecordedAdmin
-from statuspage import editions
-from statuspage.models import Choice, Component, ComponentGroup, NoticeComponent, Subscriber
+from statuspage import editions, subscriptions
+from statuspage.models import Choice, Component, ComponentGroup, GroupChoice, NoticeComponent, Subscriber
 
 
 class PartAdmin(RecordedAdmin):
@@ -34,7 +35,12 @@ class ComponentGroupAdmin(PartAdmin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         deleted, counts, missing, kept = super().get_deleted_objects(objs, request)
         if kept:
-            kept = [f"A group is deleted when it is empty; {len(kept)} of its components still stand in it."]
+            inside = Component.objects.filter(group__in=objs).count()
+            chosen = GroupChoice.objects.filter(group__in=objs).count()
+            kept = [
+                f"A group is deleted when it is empty and nobody chose it; {inside} components stand in it and "
+                f"{chosen} subscribers chose it."
+            ]
         return deleted, counts, missing, kept
 
 
@@ -74,8 +80,46 @@ def _why_kept(component: Component) -> str:
     )
 
 
+class StandingFilter(admin.SimpleListFilter):
+    title, parameter_name = "state", "state"
+    STATES: ClassVar[dict[str, tuple[str, Q]]] = {
+        "told": ("told of what happens", Q(confirmed_at__isnull=False, left_at=None)),
+        "unconfirmed": ("not confirmed", Q(confirmed_at=None, left_at=None)),
+        "left": ("left or ended", Q(left_at__isnull=False)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, label) for value, (label, _) in self.STATES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(self.STATES[self.value()][1]) if self.value() in self.STATES else queryset
+
+
 @admin.register(Subscriber)
 class SubscriberAdmin(ReadOnlyAdmin):
-    list_display = ["email", "confirmed_at", "left_at", "created_at"]
-    list_filter = ["components"]
+    """Subscribers choose for themselves; staff can only put an end to a subscription, for good."""
+
+    list_display = ["__str__", "hears_of", "floor", "language", "time_zone", "confirmed_at", "left_at"]
+    list_filter = [StandingFilter, "is_standing", "floor", "language", "groups", "components"]
     search_fields = ["email"]
+    actions = ["put_an_end"]
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("groups", "components", "followed")
+
+    @admin.display(description="hears of")
+    def hears_of(self, subscriber: Subscriber) -> str:
+        chosen = [*subscriber.groups.all(), *subscriber.components.all()]
+        standing = ", ".join(map(str, chosen)) or "the whole page"
+        return ", ".join(
+            [*([standing] if subscriber.is_standing else []), *(row.ref for row in subscriber.followed.all())]
+        )
+
+    def has_end_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("statuspage.change_subscriber")
+
+    @admin.action(description="Tell them nothing more", permissions=["end"])
+    def put_an_end(self, request: HttpRequest, chosen: Any) -> None:
+        ended = sum(subscriptions.put_an_end(row, by=request.user) for row in chosen)  # type: ignore[arg-type]
+        messages.success(request, f"{ended} subscriptions ended.")

@@ -14,4 +14,5 @@ class StatuspageConfig(AppConfig):
         outbox.register("asker", audiences.asker, audiences.no_leave_url)
         outbox.on_leave(subscriptions.complained)
         engine.on_turn(requests.run_due)
+        engine.on_turn(subscriptions.end_followers)
         engine.on_turn(editions.run_due)

@@ -1,43 +1,82 @@
-"""Who hears about a public update by mail, as rows the outbox can write to without loading them."""
+"""Who hears about a public update, as rows the outbox can write to without loading them."""
 
 from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Case, CharField, Exists, F, OuterRef, QuerySet, StringAgg, Subquery, TextField, Value, When
+from django.db.models import Case, CharField, Exists, F, OuterRef, QuerySet, StringAgg, Subquery, Value, When
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Concat
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop, override
 
-from irportal.outbox.audiences import Reader
-from statuspage.models import Choice, Subscriber
+from irportal.outbox.audiences import ROW, Reader
+from statuspage.models import LANGUAGES, Choice, GroupChoice, Notice, Subscriber
 from statuspage.subscriptions import token
 
-WHY = "You get this because you asked for updates about "
+ABOUT = gettext_noop("You get this because you asked for updates about %(what)s.")
+ABOUT_INCIDENT = gettext_noop("You get this because you asked for updates about this incident.")
+WORST = Notice.Impact.CRITICAL
 
 
-def subscribers(component_ids: list[int] | None) -> QuerySet[Any, Any]:
-    """Confirmed subscribers of these components and of the whole page; None means every one."""
-    chosen = Choice.objects.filter(subscriber=OuterRef("pk"))
-    names = (
-        chosen.order_by()
-        .values("subscriber")
-        .values(names=StringAgg("component__name", Value(", "), order_by="component__name"))
+def subscribers(
+    component_ids: list[int] | None, *, impact: str = WORST, incident: str = "", told: QuerySet[Any, Any] | None = None
+) -> QuerySet[Any, Any]:
+    """Who has confirmed, has not left, and is concerned; as outbox rows.
+
+    Concerned are those who chose one of these components, its group or the whole page (None: everybody), from `impact`
+    on or milder; who follows `incident`, a reference; and whoever stands among the keys `told` (`audiences.told`).
+    """
+    concerned = Subscriber.objects.hearing_of(component_ids, impact).values("pk")
+    following = Subscriber.objects.filter(followed__ref=incident).values("pk")
+    before = _with_key(Subscriber.objects.all()).filter(key__in=told).values("pk") if told is not None else None
+    found = concerned.union(following, *([] if before is None else [before]))
+    rows = _with_key(Subscriber.objects.active().filter(pk__in=found)).annotate(
+        address=F("email"), leave=F("code"), why=_why(incident)
     )
-    rows = (
-        Subscriber.objects.active()
-        .concerned(component_ids)
-        .annotate(
-            key=Concat(Value("subscriber:"), Cast("pk", CharField())),
-            address=F("email"),
-            leave=F("code"),
-            why=Case(
-                When(Exists(chosen), then=Concat(Value(WHY), Subquery(names), Value("."), output_field=TextField())),
-                default=Value(f"{WHY}{settings.ORGANISATION}."),
-                output_field=TextField(),
-            ),
-        )
+    return rows.order_by("pk").values(*ROW)
+
+
+def _with_key(rows: QuerySet[Subscriber]) -> QuerySet[Subscriber]:
+    return rows.annotate(key=Concat(Value("subscriber:"), Cast("pk", CharField())))
+
+
+def _why(incident: str) -> Case:
+    """The sentence that says what the reader asked for, in their language."""
+    follows = Subscriber.followed.through.objects.filter(subscriber=OuterRef("pk"), notice__ref=incident)
+    components = Choice.objects.filter(subscriber=OuterRef("pk"))
+    groups = GroupChoice.objects.filter(subscriber=OuterRef("pk"))
+    both = Concat(_names(groups, "group"), Value(", "), _names(components, "component"), output_field=CharField())
+    return Case(
+        When(Exists(follows), then=_said(ABOUT_INCIDENT)),
+        When(Exists(groups) & Exists(components), then=_said(ABOUT, both)),
+        When(Exists(groups), then=_said(ABOUT, _names(groups, "group"))),
+        When(Exists(components), then=_said(ABOUT, _names(components, "component"))),
+        default=_said(ABOUT, Value(settings.ORGANISATION)),
+        output_field=CharField(),
     )
-    return rows.order_by("pk").values("key", "address", "leave", "why")
+
+
+def _names(chosen: QuerySet[Any], what: str) -> Subquery:
+    names = StringAgg(f"{what}__name", Value(", "), order_by=f"{what}__name")
+    return Subquery(chosen.order_by().values("subscriber").values(names=names), output_field=CharField())
+
+
+def _said(sentence: str, what: Combinable | None = None) -> Combinable:
+    """The sentence in the language of each row, with `what` where it says %(what)s."""
+    parts = {}
+    for language in LANGUAGES:
+        with override(language):
+            before, _, after = gettext(sentence).partition("%(what)s")
+            parts[language] = before, after
+    before, after = (_by_language({language: pair[n] for language, pair in parts.items()}) for n in (0, 1))
+    return before if what is None else Concat(before, what, after, output_field=CharField())
+
+
+def _by_language(words: dict[str, str]) -> Case:
+    other = {language: text for language, text in words.items() if text != words["en"]}
+    whens = [When(language=language, then=Value(text)) for language, text in other.items()]
+    return Case(*whens, default=Value(words["en"]), output_field=CharField())
 
 
 def asker(facts: dict[str, Any]) -> list[Reader]:

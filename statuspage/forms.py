@@ -1,38 +1,66 @@
-"""What visitors fill in: an address, and the components they care about."""
+"""What visitors fill in: an address, what they want to hear about, how bad it must be, and how to be written to."""
 
+from functools import cache
 from itertools import groupby
 from typing import Any
+from zoneinfo import available_timezones
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
 
 from irportal.outbox.audiences import in_ascii
 from irportal.outbox.wire import wire_address
-from statuspage.models import Component, ComponentGroup
+from statuspage.models import LANGUAGES, Component, ComponentGroup, Notice
+from statuspage.requests import Wanted
+
+FLOORS = {
+    Notice.Impact.NONE: _("every incident"),
+    Notice.Impact.MINOR: _("minor ones and worse"),
+    Notice.Impact.MAJOR: _("major ones and worse"),
+    Notice.Impact.CRITICAL: _("critical ones only"),
+}
+REGIONS = ("Africa", "America", "Antarctica", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
+GONE = _("One of these components is no longer there; choose again.")
+
+
+@cache
+def zones() -> list[tuple[str, str | list[tuple[str, str]]]]:
+    """UTC and the zones of the world under their regions, as a select shows them."""
+    names = sorted(name for name in available_timezones() if name.partition("/")[0] in REGIONS)
+    regions = groupby(names, key=lambda name: name.partition("/")[0])
+    return [
+        ("UTC", "UTC"),
+        *((region, [(name, name.partition("/")[2].replace("_", " ")) for name in found]) for region, found in regions),
+    ]
 
 
 class AddressForm(forms.Form):
     email = forms.EmailField(
-        label="E-mail address",
+        label=_("E-mail address"),
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "email", "autocapitalize": "off", "spellcheck": "false"}),
         error_messages={
-            "required": "Give the e-mail address updates should go to.",
-            "invalid": "This is not one e-mail address, such as you@example.com.",
+            "required": _("Give the e-mail address updates should go to."),
+            "invalid": _("This is not one e-mail address, such as you@example.com."),
         },
     )
 
     def clean_email(self) -> str:
         """The address as it is written to: the domain in ASCII and lower case, the part before it as typed."""
-        local, _, domain = in_ascii(self.cleaned_data["email"]).rpartition("@")
+        local, _at, domain = in_ascii(self.cleaned_data["email"]).rpartition("@")
         try:
             return wire_address(f"{local}@{domain.lower()}")
         except ValueError as error:
-            raise ValidationError("Mail cannot be sent to this address.") from error
+            raise ValidationError(_("Mail cannot be sent to this address.")) from error
 
 
-class ComponentsField(forms.ModelMultipleChoiceField):
+class CodesField(forms.ModelMultipleChoiceField):
+    def __init__(self, queryset: Any) -> None:
+        messages = {"invalid_choice": GONE, "invalid_list": GONE}
+        super().__init__(queryset, to_field_name="code", required=False, error_messages=messages)
+
     def clean(self, value: Any) -> Any:
         """Codes are letters and digits; anything else, a NUL above all, is not put to the database."""
         if not all(str(code).isalnum() for code in value or ()):
@@ -40,25 +68,62 @@ class ComponentsField(forms.ModelMultipleChoiceField):
         return super().clean(value)
 
 
+class OneOf(forms.ChoiceField):
+    """A choice that need not be made: nothing sent means the first."""
+
+    def __init__(self, choices: Any, label: Any, message: Any) -> None:
+        super().__init__(choices=choices, label=label, required=False, error_messages={"invalid_choice": message})
+
+    def clean(self, value: Any) -> str:
+        return super().clean(value) or str(self.choices[0][0])
+
+
 class ChooseForm(forms.Form):
-    components = ComponentsField(
-        Component.objects.select_related("group"),
-        to_field_name="code",
-        required=False,
-        error_messages={
-            "invalid_choice": "One of these components is no longer there; choose again.",
-            "invalid_list": "One of these components is no longer there; choose again.",
-        },
-    )
+    """What to hear about: components and whole groups, from an impact on."""
+
+    groups = CodesField(ComponentGroup.objects.all())
+    components = CodesField(Component.objects.select_related("group"))
+    floor = OneOf(FLOORS, _("Which incidents"), _("Choose one of these four."))
 
     @cached_property
-    def groups(self) -> list[tuple[ComponentGroup | None, list[tuple[Component, bool]]]]:
-        """Components under their groups as the page shows them, each with whether it is ticked."""
-        value: Any = self["components"].value() or []
-        ticked = {getattr(one, "code", one) for one in value}
-        rows = ((component, component.code in ticked) for component in Component.objects.select_related("group"))
-        return [(group, list(members)) for group, members in groupby(rows, key=lambda row: row[0].group)]
+    def listing(self) -> list[tuple[ComponentGroup | None, bool, list[tuple[Component, bool]]]]:
+        """Groups as the page shows them, each with its components, and each of both with whether it is ticked."""
+        groups, components = self._ticked("groups"), self._ticked("components")
+        rows = ((component, component.code in components) for component in Component.objects.select_related("group"))
+        return [
+            (group, bool(group and group.code in groups), list(members))
+            for group, members in groupby(rows, key=lambda row: row[0].group)
+        ]
+
+    def _ticked(self, name: str) -> set[str]:
+        value: Any = self[name].value() or []
+        return {getattr(one, "code", one) for one in value}
 
 
-class SubscribeForm(AddressForm, ChooseForm):
+class ReadingForm(forms.Form):
+    """How mail is written: its language, and the zone times are told in beside UTC."""
+
+    language = OneOf(LANGUAGES, _("Language"), _("We do not write in this language; choose one of these."))
+    time_zone = OneOf(
+        zones, _("Your time zone"), _("This is not a time zone we know; choose one, such as Europe/Berlin.")
+    )
+
+
+class MailForm(ChooseForm, ReadingForm):
     pass
+
+
+class SubscribeForm(AddressForm, MailForm):
+    def wanted(self) -> Wanted:
+        return Wanted(**{name: value for name, value in self.cleaned_data.items() if name != "email"})
+
+
+class FollowForm(AddressForm, ReadingForm):
+    """Updates about one incident alone."""
+
+    def wanted(self, incident: Notice) -> Wanted:
+        return Wanted(
+            incident=incident.code,
+            language=self.cleaned_data["language"],
+            time_zone=self.cleaned_data["time_zone"],
+        )

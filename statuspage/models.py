@@ -17,6 +17,14 @@ from django.utils import timezone
 
 BASE36 = string.digits + string.ascii_lowercase
 TITLE_LENGTH = 200
+LANGUAGES = {  # in which subscribers can be written to, each by its own name
+    "en": "English",
+    "de": "Deutsch",
+    "fr": "Français",
+    "es": "Español",
+    "ja": "日本語",
+    "pt-br": "Português (Brasil)",
+}
 
 
 def new_code() -> str:
@@ -127,6 +135,11 @@ class Notice(models.Model):
         MINOR = "minor"
         MAJOR = "major"
         CRITICAL = "critical"
+
+        @property
+        def and_milder(self) -> "list[Notice.Impact]":
+            """This one and whatever is less bad."""
+            return list(Notice.Impact)[: list(Notice.Impact).index(self) + 1]
 
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
     ref = models.CharField(max_length=20, unique=True, help_text="The incident's number, for example INC-42")
@@ -263,25 +276,42 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
         """Those with this address, however it is capitalised."""
         return self.alias(folded=Lower("email")).filter(folded=email.lower())
 
-    def concerned(self, component_ids: Iterable[int] | None) -> "SubscriberQuerySet":
-        """Who chose one of these components, or the whole page. None means everybody."""
+    def hearing_of(self, component_ids: Iterable[int] | None, impact: str) -> "SubscriberQuerySet":
+        """Whose standing wish is to hear of something this bad in these components; None means any."""
+        ready = self.filter(is_standing=True, floor__in=Notice.Impact(impact).and_milder)
         if component_ids is None:
-            return self
-        chosen = Choice.objects.filter(subscriber=OuterRef("pk"))
-        return self.filter(~Exists(chosen) | Exists(chosen.filter(component__in=list(component_ids))))
+            return ready
+        components, groups = Choice.objects.values("subscriber"), GroupChoice.objects.values("subscriber")
+        hit = list(component_ids)
+        return ready.filter(
+            Q(~Exists(components.filter(subscriber=OuterRef("pk"))), ~Exists(groups.filter(subscriber=OuterRef("pk"))))
+            | Q(pk__in=components.filter(component__in=hit))
+            | Q(pk__in=groups.filter(group__components__in=hit))
+        )
 
 
 class Subscriber(models.Model):
-    """An address that asked for updates. Without chosen components it hears about the whole page."""
+    """An address that asked for updates.
+
+    A standing one hears of what begins in the components and groups it chose, or on the whole page when it chose
+    none, from the impact `floor` on. The others hear of incidents they follow, and end with them.
+    """
 
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
     email = models.CharField("e-mail address", max_length=254, validators=[EmailValidator()])
     components: models.ManyToManyField = models.ManyToManyField(
         Component, through="Choice", blank=True, related_name="subscribers"
     )
-    language = models.CharField(
-        max_length=12, default="en", help_text="In which they are written to, as BCP 47 names it: pt-BR"
+    groups: models.ManyToManyField = models.ManyToManyField(
+        ComponentGroup, through="GroupChoice", blank=True, related_name="subscribers"
     )
+    is_standing = models.BooleanField("hears of new incidents", default=True)
+    followed: models.ManyToManyField = models.ManyToManyField(
+        Notice, blank=True, related_name="followers", verbose_name="incidents they follow"
+    )
+    floor = models.CharField("from this impact on", max_length=8, choices=Notice.Impact, default=Notice.Impact.NONE)
+    language = models.CharField(max_length=12, choices=LANGUAGES, default="en", help_text="BCP 47, in lower case")
+    time_zone = models.CharField(max_length=50, default="UTC", help_text="Beside UTC, times are told in this zone")
     confirmed_at = models.DateTimeField(null=True, blank=True)
     left_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -302,6 +332,11 @@ class Subscriber(models.Model):
                 name="subscriber_one_address",
                 violation_error_message="Give exactly one e-mail address.",
             ),
+            models.CheckConstraint(
+                condition=Q(floor__in=["none", "minor", "major", "critical"]),
+                name="subscriber_floor_known",
+                violation_error_message="Choose from which impact on they hear of incidents.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -319,6 +354,19 @@ class Choice(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subscriber_id}: {self.component_id}"
+
+
+class GroupChoice(models.Model):
+    """A group a subscriber chose, with whatever is added to it later. Protected as a Choice is."""
+
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE)
+    group = models.ForeignKey(ComponentGroup, on_delete=models.PROTECT)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(F("subscriber"), F("group"), name="group_choice_once")]
+
+    def __str__(self) -> str:
+        return f"{self.subscriber_id}: {self.group_id}"
 
 
 class SubscriptionRequestQuerySet(models.QuerySet["SubscriptionRequest"]):
@@ -341,7 +389,12 @@ class SubscriptionRequest(models.Model):
     wish = models.CharField(max_length=9, choices=Wish)
     email = models.CharField(max_length=254, validators=[EmailValidator()])
     mailbox = models.CharField(max_length=64, help_text="SHA-256 of the address as limits see it")
-    components = models.JSONField(default=list, help_text="Codes of the chosen components; none is the whole page")
+    incident = models.CharField(max_length=12, blank=True, help_text="Code of the one incident it is about")
+    components = models.JSONField(default=list, help_text="Codes of chosen components; no choice is the whole page")
+    groups = models.JSONField(default=list, help_text="Codes of chosen groups")
+    floor = models.CharField(max_length=8, choices=Notice.Impact, default=Notice.Impact.NONE)
+    language = models.CharField(max_length=12, choices=LANGUAGES, default="en")
+    time_zone = models.CharField(max_length=50, default="UTC")
     visitor = models.CharField(max_length=64, help_text="Keyed hash of the visitor's network address")
     made_at = models.DateTimeField()
     answered_at = models.DateTimeField(null=True)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
+from typing import NamedTuple
 
 from django.core import signing
 from django.db import transaction
@@ -18,7 +19,7 @@ from django.utils.crypto import salted_hmac
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
 from statuspage import letters, subscriptions
-from statuspage.models import Component, Subscriber, SubscriptionRequest
+from statuspage.models import Component, ComponentGroup, Notice, Subscriber, SubscriptionRequest
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,21 @@ PRIORITY = 7  # behind word about incidents
 TOPIC = "subscription"
 
 
-def ask(wish: str, email: str, *, components: Iterable[Component] = (), visitor: str, at: datetime) -> None:
+class Wanted(NamedTuple):
+    """What a visitor wants to hear about, and how. `incident`: the code of the only one it is about."""
+
+    incident: str = ""
+    components: Iterable[Component] = ()
+    groups: Iterable[ComponentGroup] = ()
+    floor: str = Notice.Impact.NONE
+    language: str = "en"
+    time_zone: str = "UTC"
+
+
+WHOLE_PAGE = Wanted()
+
+
+def ask(wish: str, email: str, wanted: Wanted = WHOLE_PAGE, *, visitor: str, at: datetime) -> None:
     """Write down what was asked. A visitor who asked ten times within the hour is no longer heard."""
     if SubscriptionRequest.objects.filter(visitor=visitor, made_at__gt=at - HOUR).count() >= ASKED_AN_HOUR:
         return
@@ -42,7 +57,12 @@ def ask(wish: str, email: str, *, components: Iterable[Component] = (), visitor:
         wish=wish,
         email=email,
         mailbox=mailbox(email),
-        components=[component.code for component in components],
+        incident=wanted.incident,
+        components=[component.code for component in wanted.components],
+        groups=[group.code for group in wanted.groups],
+        floor=wanted.floor,
+        language=wanted.language,
+        time_zone=wanted.time_zone,
         visitor=visitor,
         made_at=at,
     )
@@ -101,7 +121,7 @@ def _is_within_limits(row: SubscriptionRequest, now: datetime) -> bool:
 def _mail(row: SubscriptionRequest) -> bool:
     """Promise the mail that answers; False when there is nothing to say."""
     subscriber = Subscriber.objects.active().at(row.email).first()
-    if subscriber:
+    if subscriber and not _is_more(row, subscriber):
         letter = letters.manage_letter(subscriptions.manage_token(subscriber))
     elif row.wish == SubscriptionRequest.Wish.SUBSCRIBE:
         letter = letters.confirm_letter(token_for(row))
@@ -121,18 +141,31 @@ def _mail(row: SubscriptionRequest) -> bool:
     return True
 
 
+def _is_more(row: SubscriptionRequest, subscriber: Subscriber) -> bool:
+    """Whether it asks for something that is not to be had by changing what the subscriber has."""
+    if row.wish != SubscriptionRequest.Wish.SUBSCRIBE:
+        return False
+    return bool(row.incident) or not subscriber.is_standing
+
+
 def token_for(row: SubscriptionRequest) -> str:
     """What names this request to the page where it is confirmed."""
     return signing.Signer(salt=SALT).sign(row.code)
 
 
 def to_confirm(token: str, *, at: datetime) -> SubscriptionRequest | None:
-    """The request this token may still confirm; None when it is unknown, older than 48 hours or was used."""
+    """The request this token may still confirm.
+
+    None when it is unknown, older than 48 hours or was used, or when the incident it is about is over.
+    """
     try:
         code = signing.Signer(salt=SALT).unsign(token)
     except signing.BadSignature:
         return None
-    return SubscriptionRequest.objects.filter(code=code, used_at=None, answered_at__gt=at - LINK_LIFE).first()
+    row = SubscriptionRequest.objects.filter(code=code, used_at=None, answered_at__gt=at - LINK_LIFE).first()
+    if row and row.incident and not Notice.objects.open().filter(code=row.incident).exists():
+        return None
+    return row
 
 
 @transaction.atomic
@@ -145,12 +178,22 @@ def confirm(token: str) -> Subscriber | None:
         return None
     row.used_at = now
     row.save(update_fields=["used_at"])
-    subscriber = Subscriber.objects.filter(left_at=None).at(row.email).select_for_update().first()
-    if subscriber is None:
-        subscriber = Subscriber.objects.create(email=row.email, confirmed_at=now)
-    elif subscriber.confirmed_at is None:
-        subscriber.confirmed_at = now
-        subscriber.save(update_fields=["confirmed_at"])
-    subscriber.components.set(Component.objects.filter(code__in=row.components))
+    subscriber = _subscriber_of(row, now)
+    if row.incident:
+        subscriber.followed.add(Notice.objects.get(code=row.incident))
+    else:
+        subscriptions.begin_standing(subscriber, row)
     ledger.append("subscriber.confirmed", subject=f"subscriber:{subscriber.pk}", by=None)
     return subscriber
+
+
+def _subscriber_of(row: SubscriptionRequest, now: datetime) -> Subscriber:
+    """Who has this address, as they are; else a new one."""
+    found = Subscriber.objects.filter(left_at=None).at(row.email).select_for_update().first()
+    if found is None:
+        made = {"is_standing": not row.incident, "language": row.language, "time_zone": row.time_zone}
+        return Subscriber.objects.create(email=row.email, confirmed_at=now, **made)
+    if found.confirmed_at is None:
+        found.confirmed_at = now
+        found.save(update_fields=["confirmed_at"])
+    return found

@@ -1,19 +1,23 @@
-"""What a reader can do: choose components, leave with one click."""
+"""What a reader can do: choose what to hear about, leave with one click."""
 
-from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.core import signing
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
-from irportal.outbox.models import Suppression
-from statuspage.models import Component, Subscriber
+from irportal.outbox.models import Announcement, Suppression
+from statuspage.models import Component, ComponentGroup, Notice, Subscriber, SubscriptionRequest
 
 SALT, MANAGE_SALT = "statuspage.subscriber", "statuspage.manage"
 MANAGE_LIFE = timedelta(hours=48)
+AFTERWARDS = timedelta(days=1)  # that who follows one incident is kept when it is over
+A_TURN = 100
+PARTS = {"components", "groups"}
 
 
 def token_for(subscriber: Subscriber) -> str:
@@ -79,12 +83,80 @@ def managed(token: str) -> Subscriber | None:
     return Subscriber.objects.active().filter(code=code).first()
 
 
+def choices_of(subscriber: Subscriber) -> dict[str, Any]:
+    """What they have chosen so far, by the names `choose` knows."""
+    return {
+        "components": list(subscriber.components.all()),
+        "groups": list(subscriber.groups.all()),
+        "floor": subscriber.floor,
+        "language": subscriber.language,
+        "time_zone": subscriber.time_zone,
+    }
+
+
 @transaction.atomic
-def choose(subscriber: Subscriber, components: Iterable[Component]) -> None:
-    """Hear about these components only; about the whole page when there is none."""
+def choose(subscriber: Subscriber, **chosen: Any) -> None:
+    """Hear about these components and groups only (`components`, `groups`), about the whole page when there is none.
+
+    `floor`, `language` and `time_zone` are set likewise; what is not named stays.
+    """
     ledger.turn()
-    subscriber.components.set(components)
+    _set(subscriber, **chosen)
     ledger.append("subscriber.changed", subject=f"subscriber:{subscriber.pk}", by=None)
+
+
+def begin_standing(subscriber: Subscriber, asked: SubscriptionRequest) -> None:
+    """Have the subscriber hear of incidents to come as was asked."""
+    _set(
+        subscriber,
+        components=Component.objects.filter(code__in=asked.components),
+        groups=ComponentGroup.objects.filter(code__in=asked.groups),
+        is_standing=True,
+        floor=asked.floor,
+        language=asked.language,
+        time_zone=asked.time_zone,
+    )
+
+
+def _set(subscriber: Subscriber, **chosen: Any) -> None:
+    for name in PARTS & chosen.keys():
+        getattr(subscriber, name).set(chosen.pop(name))
+    for name, value in chosen.items():
+        setattr(subscriber, name, value)
+    subscriber.save(update_fields=list(chosen))
+
+
+def end_followers(now: datetime) -> None:
+    """The engine's turn: end subscriptions to single incidents a day after the last of these was over.
+
+    Within the day somebody is told who heard of the end when the incident comes back, or a word was wrong.
+    """
+    going_on = Notice.objects.filter(Q(resolved_at=None) | Q(resolved_at__gt=now - AFTERWARDS))
+    waiting = Announcement.objects.filter(fanned_out_at=None, thread=OuterRef("ref"))
+    unheard = Notice.objects.filter(Exists(waiting))
+    over = Subscriber.objects.active().filter(is_standing=False)
+    over = over.exclude(followed__in=going_on).exclude(followed__in=unheard)
+    for pk in list(over.values_list("pk", flat=True)[:A_TURN]):
+        _end(pk, now)
+
+
+@transaction.atomic
+def _end(pk: int, now: datetime) -> None:
+    ledger.turn()
+    if Subscriber.objects.active().filter(pk=pk, is_standing=False).update(left_at=now):
+        ledger.append("subscriber.ended", subject=f"subscriber:{pk}", by=None)
+
+
+@transaction.atomic
+def put_an_end(subscriber: Subscriber, *, by: ledger.Person) -> bool:
+    """Have this subscriber told nothing more, as staff decided; False when that was so already."""
+    ledger.turn()
+    key = _end_subscription(subscriber.code)
+    if not key:
+        return False
+    outbox.suppress(key, reason="ended by staff")
+    ledger.append("subscriber.ended", subject=f"subscriber:{subscriber.pk}", by=by)
+    return True
 
 
 def _end_subscription(code: str) -> str:

@@ -16,6 +16,7 @@ app_name = "statuspage"
 urlpatterns = [
     path("u/<str:token>", views.leave, name="leave"),
     path("subscribe", views.subscribe, name="subscribe"),
+    path("subscribe/<str:code>", views.follow, name="follow"),
     path("confirm/<str:token>", views.confirm, name="confirm"),
     path("manage", views.ask_to_manage, name="ask-to-manage"),
     path("manage/<str:token>", views.manage, name="manage"),

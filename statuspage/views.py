@@ -6,19 +6,21 @@ from typing import Any
 
 from allauth.account.adapter import get_adapter
 from django.contrib.auth.decorators import login_not_required
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, quote_etag
+from django.utils.translation import get_language
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from statuspage import requests, snapshot, subscriptions
 from statuspage.documents import HTML, OPEN, TOPICS, Kind
 from statuspage.editions import SLOT
-from statuspage.forms import AddressForm, ChooseForm, SubscribeForm
-from statuspage.models import Component
+from statuspage.forms import FLOORS, AddressForm, FollowForm, MailForm, ReadingForm, SubscribeForm
+from statuspage.models import Component, ComponentGroup, Notice, SubscriptionRequest
+from statuspage.requests import WHOLE_PAGE, Wanted
 
 
 @login_not_required
@@ -71,24 +73,55 @@ def leave(request: HttpRequest, token: str) -> HttpResponse:
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 def subscribe(request: HttpRequest) -> HttpResponse:
-    return _ask(request, "subscribe", SubscribeForm(request.POST if request.method == "POST" else None))
+    form = SubscribeForm(_posted(request), initial={"language": get_language()})
+    if not form.is_valid():
+        return _form(request, "subscribe", form)
+    return _asked(request, "subscribe", form.cleaned_data["email"], form.wanted())
+
+
+@login_not_required
+@csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
+def follow(request: HttpRequest, code: str) -> HttpResponse:
+    """Ask for updates about one incident alone; about what comes next, when it is over meanwhile."""
+    incident = get_object_or_404(Notice, code=code) if code.isalnum() else None
+    if incident is None:
+        raise Http404("There is no such incident.")
+    posted, initial = _posted(request), {"language": get_language()}
+    if not incident.is_open:
+        typed = {"email": request.POST.get("email", ""), **initial}
+        form: AddressForm = SubscribeForm(initial=typed)
+        return _form(request, "subscribe", form, over=incident, status=409 if posted is not None else 200)
+    form = FollowForm(posted, initial=initial)
+    if not form.is_valid():
+        return _form(request, "follow", form, incident=incident)
+    return _asked(request, "follow", form.cleaned_data["email"], form.wanted(incident))
 
 
 @login_not_required
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 def ask_to_manage(request: HttpRequest) -> HttpResponse:
-    return _ask(request, "manage", AddressForm(request.POST if request.method == "POST" else None))
-
-
-def _ask(request: HttpRequest, wish: str, form: AddressForm) -> HttpResponse:
-    """The form, or one answer whatever the address: the page says nothing it would have to look up."""
+    form = AddressForm(_posted(request))
     if not form.is_valid():
-        return _private(request, "ask", {"form": form, "wish": wish}, status=400 if form.is_bound else 200)
+        return _form(request, "manage", form)
+    return _asked(request, "manage", form.cleaned_data["email"])
+
+
+def _posted(request: HttpRequest) -> QueryDict | None:
+    return request.POST if request.method == "POST" else None
+
+
+def _form(request: HttpRequest, wish: str, form: AddressForm, status: int = 200, **more: Any) -> HttpResponse:
+    return _private(request, "ask", {"form": form, "wish": wish, **more}, status=400 if form.errors else status)
+
+
+def _asked(request: HttpRequest, wish: str, email: str, wanted: Wanted = WHOLE_PAGE) -> HttpResponse:
+    """One answer whatever the address: the page says nothing it would have to look up."""
     requests.ask(
-        wish,
-        form.cleaned_data["email"],
-        components=form.cleaned_data.get("components", ()),
+        "manage" if wish == "manage" else "subscribe",
+        email,
+        wanted,
         visitor=requests.visitor_of(get_adapter(request).get_client_ip(request)),
         at=timezone.now(),
     )
@@ -100,15 +133,21 @@ def _ask(request: HttpRequest, wish: str, form: AddressForm) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
     """A page with a button: programs that follow links in mails confirm nothing."""
-    if request.method != "POST":
-        asked = requests.to_confirm(token, at=timezone.now())
-        if asked is None:
-            return _private(request, "expired", {}, status=404)
-        return _private(request, "confirm", {"names": Component.objects.filter(code__in=asked.components)})
-    subscriber = requests.confirm(token)
-    if subscriber is None:
+    asked = requests.to_confirm(token, at=timezone.now())
+    subscriber = requests.confirm(token) if asked and request.method == "POST" else None
+    if asked is None or (request.method == "POST" and subscriber is None):
         return _private(request, "expired", {}, status=404)
-    return _private(request, "confirm", {"done": True, "manage_token": subscriptions.manage_token(subscriber)})
+    context: dict[str, Any] = {"asked": asked, "incident": Notice.objects.filter(code=asked.incident).first()}
+    if subscriber:
+        context["manage_token"] = subscriptions.manage_token(subscriber)
+    else:
+        groups, components = (model.objects.filter(code__in=codes) for model, codes in _parts_of(asked))
+        context |= {"names": [*groups, *components], "floor": FLOORS[Notice.Impact(asked.floor)]}
+    return _private(request, "confirm", context)
+
+
+def _parts_of(asked: SubscriptionRequest) -> list[tuple[Any, list[str]]]:
+    return [(ComponentGroup, asked.groups), (Component, asked.components)]
 
 
 @login_not_required
@@ -118,12 +157,18 @@ def manage(request: HttpRequest, token: str) -> HttpResponse:
     subscriber = subscriptions.managed(token)
     if subscriber is None:
         return _private(request, "expired", {}, status=404)
-    chosen = {"components": list(subscriber.components.all())}
-    form = ChooseForm(request.POST if request.method == "POST" else None, initial=chosen)
+    kind = MailForm if subscriber.is_standing else ReadingForm
+    form = kind(_posted(request), initial=subscriptions.choices_of(subscriber))
     saved = form.is_valid()
     if saved:
-        subscriptions.choose(subscriber, form.cleaned_data["components"])
-    context = {"form": form, "saved": saved, "leave_token": subscriptions.token_for(subscriber)}
+        subscriptions.choose(subscriber, **form.cleaned_data)
+    context = {
+        "form": form,
+        "saved": saved,
+        "subscriber": subscriber,
+        "followed": subscriber.followed.filter(resolved_at=None),
+        "leave_token": subscriptions.token_for(subscriber),
+    }
     return _private(request, "manage", context, status=400 if form.errors else 200)
 
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from incidents.comms import approvals, duties, letters, wording
-from incidents.comms.audiences import customers_of, inside
+from incidents.comms.audiences import PUBLIC_IMPACT, customers_of, inside, readers_of
 from incidents.comms.models import Message
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Incident, Role, TimelineEntry
@@ -25,7 +25,6 @@ from statuspage import publish as page
 from statuspage import snapshot
 from statuspage.models import Notice
 
-PUBLIC_IMPACT = {1: "critical", 2: "major", 3: "minor", 4: "none"}
 URGENT, NORMAL = 1, 5
 NOTICE_LIFE = timedelta(days=5)
 OUTSIDE = (Message.Audience.CUSTOMERS, Message.Audience.PAGE, Message.Audience.PRESS)
@@ -306,9 +305,9 @@ def leave(message: Message) -> None:
     elif not message.is_statement:
         message.next_update_by = duties.next_promise(incident)
         message.save(update_fields=["next_update_by"])
-        _publish(message)
+        notice = _publish(message)
         if message.audience == Message.Audience.CUSTOMERS:
-            _announce(message, letters.customer_letter(message), "customers", customers_of(incident))
+            _announce(message, letters.customer_letter(message), "customers", readers_of(incident, notice.impact))
     _note_sent(message)
 
 
@@ -329,7 +328,9 @@ def _recipients(message: Message) -> int:
     """How many addresses would get it now."""
     if message.is_statement:
         return 0
-    return reach("contracts" if message.is_notice else "customers", customers_of(message.incident))
+    if message.is_notice:
+        return reach("contracts", customers_of(message.incident))
+    return reach("customers", readers_of(message.incident))
 
 
 def _note_sent(message: Message) -> None:
@@ -383,14 +384,14 @@ def _announce(
     )
 
 
-def _publish(message: Message) -> None:
+def _publish(message: Message) -> Notice:
     """The only way text of an incident reaches the public page."""
     incident = message.incident
     notice = Notice.objects.filter(ref=incident.ref).first()
     closes = message.public_status == Incident.Status.RESOLVED != (notice and notice.status)
     at = incident.resolved_at if closes else message.sent_at
     told = notice if notice and message.kind == Message.Kind.HOLDING else None
-    page.publish(
+    update = page.publish(
         incident.ref,
         title=incident.title,
         status=message.public_status,
@@ -403,3 +404,4 @@ def _publish(message: Message) -> None:
         by=message.approved_by,
         kind=message.kind,
     )
+    return update.notice

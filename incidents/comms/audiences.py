@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import CharField, Q, QuerySet, Value
+from django.db.models.functions import Cast, Concat
 
 from incidents.comms.models import Customer
 from incidents.lifecycle.models import Incident, Role, RoleAssignment, RoleContact
@@ -13,6 +14,7 @@ from irportal.outbox.audiences import Reader, Readers
 from statuspage.audiences import leave_url, subscribers
 from statuspage.models import Component
 
+PUBLIC_IMPACT = {1: "critical", 2: "major", 3: "minor", 4: "none"}
 DOWN = (Component.State.PARTIAL_OUTAGE, Component.State.MAJOR_OUTAGE)
 
 
@@ -45,6 +47,14 @@ def customers_of(incident: Incident) -> dict[str, Any]:
     return {"components": sorted(touched.values_list("component_id", flat=True))}
 
 
+def readers_of(incident: Incident, impact: str = "") -> dict[str, Any]:
+    """The facts that name the readers of an update to customers: whoever is concerned by `impact` or was told before.
+
+    Without one it is the impact the page would show now.
+    """
+    return customers_of(incident) | {"incident": incident.ref, "impact": impact or PUBLIC_IMPACT[incident.severity]}
+
+
 def inside(incident: Incident) -> dict[str, Any]:
     """The facts that name the readers of an internal update: all who hold a role, or the owning team and commander."""
     _, scope = incident.policy_version.rules().cells.get((incident.severity, "internal"), ("", ""))
@@ -75,14 +85,23 @@ def people(facts: dict[str, Any]) -> list[Reader]:
 
 
 def customers(facts: dict[str, Any]) -> list[Readers]:
-    """Audience `customers`: `components` is a list of ids, or None for everybody."""
-    component_ids = facts["components"]
-    return [subscribers(component_ids), *(_contact(row) for row in _attached(component_ids))]
+    """Audience `customers` (`readers_of`); who was told of a start is told of everything up to the end."""
+    component_ids, incident = facts["components"], facts["incident"]
+    told = audiences.told(incident, "customers")
+    many = subscribers(component_ids, impact=facts["impact"], incident=incident, told=told)
+    return [many, *(_contact(row) for row in _attached(component_ids, told))]
 
 
-def _attached(component_ids: list[int] | None) -> QuerySet[Customer]:
+def _attached(component_ids: list[int] | None, told: QuerySet[Any, Any] | None = None) -> QuerySet[Customer]:
+    """Customers who use these components, or whose key stands among `told`."""
     rows = Customer.objects.filter(is_active=True)
-    return rows if component_ids is None else rows.filter(components__in=component_ids).distinct()
+    if component_ids is None:
+        return rows
+    users = Q(components__in=component_ids)
+    if told is not None:
+        rows = rows.annotate(key=Concat(Value("customer:"), Cast("pk", CharField())))
+        users |= Q(key__in=told.filter(reader__startswith="customer:"))
+    return rows.filter(users).distinct()
 
 
 def _contact(customer: Customer) -> Reader:

@@ -35,6 +35,7 @@ from incidents.workflow import Update
 from irportal import prose
 from irportal.outbox.audiences import reach
 from irportal.outbox.models import Announcement
+from irportal.outbox.wire import MARKS
 from irportal.parts import StaffRequest, carried_out, render_part
 from irportal.refused import Refused
 
@@ -144,7 +145,8 @@ def preview(request: StaffRequest, ref: str) -> HttpResponse:
 def _as_read(letter: Announcement | None) -> str:
     """The plain part with words where each reader's own reason and link will stand."""
     text = letter.text if letter else ""
-    return text.replace("{why}", "(why this reader gets it)").replace("{unsubscribe_url}", "(this reader's own link)")
+    own = {"why": "(why this reader gets it)", "unsubscribe_url": "(this reader's own link)"}
+    return MARKS.sub(lambda mark: own.get(mark[1], ""), text)
 
 
 def _is_good(form: UpdateForm, incident: Incident) -> bool:

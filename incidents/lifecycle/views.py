@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from incidents import workflow
 from incidents.comms import approvals, laws, queries
 from incidents.comms.actions import outside_rule
-from incidents.comms.audiences import customers_of
+from incidents.comms.audiences import readers_of
 from incidents.comms.letters import initial_fields
 from incidents.comms.models import Message
 from incidents.lifecycle import actions
@@ -199,7 +199,7 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
         "components": incident.components.select_related("component"),
         "entries": entries,
         "seen": max((entry.pk for entry in entries), default=0),
-        "reach": reach("customers", customers_of(incident)),
+        "reach": reach("customers", readers_of(incident)),
         "notice": Notice.objects.filter(ref=incident.ref).first(),
         "fields": initial_fields(incident),
         "targets": targets(incident),
@@ -212,7 +212,7 @@ def panels(incident: Incident, drafts: list[Message], me: User) -> list[Message]
     if not drafts:
         return drafts
     seats = approvals.seats_of(drafts)
-    facts = customers_of(incident)
+    facts = readers_of(incident)
     counts = {audience: reach(audience, facts) for audience in ("customers", "contracts")}
     for draft in drafts:
         waiting = [seat for seat in seats[draft.pk] if not seat.given]

@@ -31,9 +31,11 @@ SEEN = [
     "ledger.entry",
     "outbox.delivery",
 ]
-# People are created by `manage.py staff` and never deleted; an approved policy version refuses every change.
+# People are created by `manage.py staff` and never deleted; an approved policy version refuses every change. Of
+# subscribers only the end can be changed.
 CHANGED = [
     "accounts.user",
+    "statuspage.subscriber",
     "incidents.policyversion",
     "incidents.severitylevel",
     "incidents.notifyrule",

@@ -6,9 +6,9 @@ Parts above register a function per audience; the outbox knows only its name.
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Subquery
 
-from irportal.outbox.models import Suppression
+from irportal.outbox.models import Announcement, Delivery, Suppression
 
 
 class Reader(NamedTuple):
@@ -16,16 +16,19 @@ class Reader(NamedTuple):
 
     `key` names the reader across announcements (`subscriber:17`): it is the order lane and what a suppression
     names. `leave` names them to the page where they leave, and is empty for staff. `why` is the sentence that
-    tells the reader why they get this.
+    tells the reader why they get this. Times are told in `time_zone`, an IANA name, beside UTC.
     """
 
     key: str
     address: str
     leave: str = ""
     why: str = ""
+    language: str = "en"
+    time_zone: str = "UTC"
 
 
-# One reader, or any number as rows with the columns `key`, `address`, `leave` and `why`: those are never loaded.
+# One reader, or any number as rows with the columns ROW: those are never loaded.
+ROW = Reader._fields
 Readers = Reader | QuerySet[Any, Any]
 Resolver = Callable[[dict[str, Any]], Iterable[Readers]]
 LeaveUrl = Callable[[str], str]
@@ -68,6 +71,17 @@ def reach(name: str, facts: dict[str, Any]) -> int:
     for rows in open_to:
         told -= set(rows.filter(address__in=told).values_list("address", flat=True))
     return len(told) + sum(rows.count() for rows in open_to)
+
+
+def told(thread: str, name: str) -> QuerySet[Delivery, Any]:
+    """The keys of all whom audience `name` of this thread had by now.
+
+    They are those of its last announcement: a fan-out that finds its readers with this goes to whoever was told
+    before, but for those who left, and fan-outs of a thread come one after the other.
+    """
+    last = Announcement.objects.filter(thread=thread, audience=name, fanned_out_at__isnull=False)
+    newest = last.order_by("-fanned_out_at", "-pk").values("pk")[:1]
+    return Delivery.objects.filter(announcement=Subquery(newest)).values("reader")
 
 
 def leave_url(name: str) -> LeaveUrl:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, Max, OuterRef, Q
 from django.utils import timezone
 
 from irportal.outbox import actions, audiences
@@ -36,6 +36,7 @@ def fan_out(pk: int) -> int:
     found = Announcement.objects.select_for_update().filter(pk=pk, fanned_out_at=None).first()
     if found is None:
         return 0
+    before = _last_of_thread(found)
     single, many = audiences.resolve(found.audience, found.facts)
     for rows in many:
         Delivery.objects.fan_out(found, rows, key_start=actions.key_start(found, "smtp"))
@@ -47,9 +48,21 @@ def fan_out(pk: int) -> int:
         batch_size=500,
         ignore_conflicts=True,
     )
-    found.fanned_out_at = timezone.now()
+    now = timezone.now()
+    found.fanned_out_at = max(now, before + timedelta(microseconds=1)) if before else now
     found.save(update_fields=["fanned_out_at"])
     return found.deliveries.count()
+
+
+def _last_of_thread(announcement: Announcement) -> datetime | None:
+    """When the thread's readers were last told; no other hand tells them until this transaction has ended.
+
+    Who was told before is known by that instant (`audiences.told`), so it grows from one to the next, whatever the
+    clocks of two machines say.
+    """
+    thread = Announcement.objects.filter(thread=announcement.thread, audience=announcement.audience)
+    list(thread.select_for_update().order_by("pk").values_list("pk")[:1])
+    return thread.aggregate(last=Max("fanned_out_at"))["last"]
 
 
 def _delivery(announcement: Announcement, reader: audiences.Reader, left: set[str]) -> Delivery:
@@ -62,6 +75,8 @@ def _delivery(announcement: Announcement, reader: audiences.Reader, left: set[st
         address=reader.address,
         leave=reader.leave,
         why=reader.why,
+        language=reader.language,
+        time_zone=reader.time_zone,
         priority=announcement.priority,
         state=Delivery.State.SUPPRESSED if gone else Delivery.State.PENDING,
         due_at=announcement.made_at,

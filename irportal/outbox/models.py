@@ -44,7 +44,7 @@ class Announcement(models.Model):
     audience = models.CharField(max_length=40)
     facts = models.JSONField(default=dict, help_text="Arguments of the audience, never queried")
     subject = models.CharField(max_length=300)
-    text = models.TextField(help_text="Plain part; {unsubscribe_url} and {why} stand for the reader's own")
+    text = models.TextField(help_text="Plain part; {unsubscribe_url}, {why}, {local:…}: the reader's own")
     html = models.TextField()
     payload = models.TextField(blank=True, help_text="JSON for webhooks; without it they hear nothing of this")
     chat = models.TextField(blank=True, help_text="JSON for chat rooms; without it they hear nothing of this")
@@ -60,6 +60,7 @@ class Announcement(models.Model):
         ordering = ["id"]
         indexes = [
             models.Index("id", condition=Q(fanned_out_at=None), name="announcement_to_fan_out"),
+            models.Index("thread", "audience", "fanned_out_at", name="announcement_of_thread"),
         ]
 
     def __str__(self) -> str:
@@ -257,11 +258,11 @@ def _one_by_one(steps: list[str], facts: dict[str, Any]) -> int:
         return len(cursor.fetchall()) if "RETURNING" in steps[-1] else cursor.rowcount
 
 
-# One delivery for each row of a query with the columns key, address, leave and why, without loading one of them.
+# One delivery for each row of a query with the columns of `audiences.ROW`, without loading one of them.
 FAN_OUT = """
-INSERT INTO outbox_delivery (announcement_id, key, lane, reader, channel, address, leave, why, priority, state, due_at,
-                             expires_at, attempts, failures, forgiven, last_error)
-SELECT %s, {key}, %s || r.key, r.key, 'smtp', r.address, r.leave, substr(r.why, 1, 300), %s,
+INSERT INTO outbox_delivery (announcement_id, key, lane, reader, channel, address, leave, why, language, time_zone,
+                             priority, state, due_at, expires_at, attempts, failures, forgiven, last_error)
+SELECT %s, {key}, %s || r.key, r.key, 'smtp', r.address, r.leave, substr(r.why, 1, 300), r.language, r.time_zone, %s,
        CASE WHEN EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target = r.key)
               OR EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target = r.address)
             THEN 'suppressed' ELSE 'pending' END, %s, %s, 0, 0, 0, ''
@@ -397,6 +398,8 @@ class Delivery(models.Model):
     address = models.CharField(max_length=254, validators=[EmailValidator()])
     leave = models.CharField(max_length=100, blank=True, help_text="Names the reader to the page where they leave")
     why = models.CharField(max_length=300, blank=True)
+    language = models.CharField(max_length=12, default="en", help_text="Which form of the announcement is filled in")
+    time_zone = models.CharField(max_length=50, default="UTC")
     priority = models.SmallIntegerField(default=5)
     state = models.CharField(max_length=12, choices=State, default=State.PENDING)
     due_at = models.DateTimeField()

@@ -8,21 +8,24 @@ import binascii
 import hashlib
 import html
 import re
-from datetime import UTC
+from collections.abc import Callable
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
 from functools import lru_cache, partial
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 
 from irportal.outbox import audiences, bounces
 from irportal.outbox.models import Announcement, Delivery
 
-MARKS = re.compile(r"\{(why|unsubscribe_url)\}")
+MARKS = re.compile(r"\{(why|unsubscribe_url|local:\d{1,11})\}")
 ADDRESS = re.compile(r"[!-~]+@[!-~]+")  # visible ASCII only: no space, no line end
 LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+NO_ZONE = {"", "UTC"}
 UNFIT = re.compile(r'[<>,;:"\\]')
 
 
@@ -50,6 +53,30 @@ def message_id(delivery: Delivery) -> str:
     return f"<{name}@{settings.MAIL_DOMAIN}>"
 
 
+def local(at: datetime) -> str:
+    """The mark for an instant, to the minute, that stands behind its time in UTC: `14:30 UTC{local:1772461800}`."""
+    return f"{{local:{int(at.timestamp()) // 60 * 60}}}"
+
+
+def there(mark: str, time_zone: str) -> str:
+    """What fills a `local` mark: ` (15:30 Berlin)`, with the date where it is another; nothing for readers in UTC."""
+    if time_zone in NO_ZONE:
+        return ""
+    at = datetime.fromtimestamp(int(mark.partition(":")[2]), UTC)
+    try:
+        own = at.astimezone(ZoneInfo(time_zone))
+    except ZoneInfoNotFoundError:  # this machine has another list of zones; UTC is said in any case
+        return ""
+    clock = f"{own:%H:%M}" if own.date() == at.date() else f"{own:%Y-%m-%d %H:%M}"
+    return f" ({clock} {time_zone.rpartition('/')[2].replace('_', ' ')})"
+
+
+def words_for(delivery: Delivery, url: str) -> Callable[[re.Match[str]], str]:
+    """What replaces each mark in a text of the delivery's announcement."""
+    own = {"why": delivery.why, "unsubscribe_url": url}
+    return lambda mark: own[mark[1]] if mark[1] in own else there(mark[1], delivery.time_zone)
+
+
 class Form:
     """One announcement's mail with gaps for what is a reader's own."""
 
@@ -57,7 +84,9 @@ class Form:
         self.leave_url = audiences.leave_url(announcement.audience)
         self.head = _head(announcement)
         self.parts = _merged(_body(announcement))
+        self.marks = {part.removesuffix(".html") for part in self.parts if str(part).startswith("local:")}
         self.reasons = lru_cache(64)(partial(_both, "why"))  # many readers share one
+        self.times = lru_cache(1024)(self._times)  # and a time zone
 
     def fill(self, delivery: Delivery) -> bytes:
         """The whole message as it goes over the wire, lines ended by CRLF, dots not yet doubled.
@@ -66,11 +95,14 @@ class Form:
         ValueError for an address that no mail can be sent to.
         """
         url = self.leave_url(delivery.leave) if delivery.leave else ""
-        own = {**self.reasons(delivery.why), **_both("unsubscribe_url", url)}
+        own = {**self.reasons(delivery.why), **self.times(delivery.time_zone), **_both("unsubscribe_url", url)}
         head = f"To: {wire_address(delivery.address)}\r\nMessage-ID: {message_id(delivery)}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in leave_headers(url, delivery.key).items())
         body = [part if isinstance(part, bytes) else own[part] for part in self.parts]
         return b"".join((self.head, head.encode("ascii"), *body))
+
+    def _times(self, time_zone: str) -> dict[str, bytes]:
+        return {name: said for mark in self.marks for name, said in _both(mark, there(mark, time_zone)).items()}
 
 
 def wire_address(address: str) -> str:

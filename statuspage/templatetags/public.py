@@ -10,6 +10,7 @@ from django.utils.html import format_html, strip_tags
 from django.utils.safestring import SafeString
 
 from irportal import prose as text
+from irportal.outbox import wire
 from statuspage import rhythm, rollup
 
 register = template.Library()
@@ -53,6 +54,12 @@ def iso(at: datetime) -> str:
 @register.filter
 def clock(at: datetime) -> str:
     return f"{at.astimezone(UTC):%H:%M}"
+
+
+@register.filter
+def local(at: datetime) -> str:
+    """Behind a time in UTC in a mail: where the reader's own time is filled in."""
+    return wire.local(at)
 
 
 @register.filter

@@ -148,7 +148,8 @@ TELL = """
 from irportal.outbox import actions
 WORDS = "We look into it. " * 40
 actions.announce(f"soak:{NUMBER}", topic="update", thread=f"SOAK-{NUMBER}", audience="customers",
-    facts={"components": None}, subject="[SOAK] Investigating: Searches are slow",
+    facts={"components": None, "incident": f"SOAK-{NUMBER}", "impact": "critical"},
+    subject="[SOAK] Investigating: Searches are slow",
     text=WORDS + "\\n\\n{why}\\n{unsubscribe_url}\\n",
     html=f"<p>{WORDS}</p>" + "<p>{why} <a href='{unsubscribe_url}'>Stop</a></p>")
 from statuspage.models import Subscriber

@@ -17,9 +17,10 @@ def component(name: str = "Agent API", group: str = "") -> Component:
     return Component.objects.create(name=name, group=found, position=next(_numbers))
 
 
-def subscriber(email: str, *components: Component, **given: Any) -> Subscriber:
+def subscriber(email: str, *parts: Component | ComponentGroup, **given: Any) -> Subscriber:
     made = Subscriber.objects.create(email=email, **({"confirmed_at": timezone.now()} | given))
-    made.components.set(components)
+    made.components.set([part for part in parts if isinstance(part, Component)])
+    made.groups.set([part for part in parts if isinstance(part, ComponentGroup)])
     return made
 
 

@@ -56,10 +56,10 @@ def letter(delivery: Delivery) -> EmailMultiAlternatives:
     """The mail with the headers and the text that SMTP would carry. Raises ValueError for what is no address."""
     told = delivery.announcement
     url = audiences.leave_url(told.audience)(delivery.leave) if delivery.leave else ""
-    own = {"why": delivery.why, "unsubscribe_url": url}
+    own = wire.words_for(delivery, url)
     message = EmailMultiAlternatives(
         subject=told.subject,
-        body=wire.MARKS.sub(lambda mark: own[mark[1]], told.text),
+        body=wire.MARKS.sub(own, told.text),
         from_email=settings.MAIL_FROM,
         to=[wire.wire_address(delivery.address)],
         headers={
@@ -71,7 +71,7 @@ def letter(delivery: Delivery) -> EmailMultiAlternatives:
     if settings.MAIL_EVENTS:  # django-anymail's mailers hand it to the provider, whose events repeat it
         message.metadata = {events.MARK: bounces.mark(delivery.key)}  # type: ignore[attr-defined]
     if told.html:
-        message.attach_alternative(wire.MARKS.sub(lambda mark: html.escape(own[mark[1]]), told.html), "text/html")
+        message.attach_alternative(wire.MARKS.sub(lambda mark: html.escape(own(mark)), told.html), "text/html")
     return message
 
 

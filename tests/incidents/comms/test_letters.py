@@ -20,7 +20,8 @@ def told(topic: str) -> Announcement:
 
 
 def flat(text: str) -> str:
-    return " ".join(text.split())
+    """On one line, as somebody reads it who is told times in UTC alone."""
+    return " ".join(re.sub(r"\{local:\d+\}", "", text).split())
 
 
 @pytest.mark.parametrize(
