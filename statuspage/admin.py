@@ -92,7 +92,8 @@ class StandingFilter(admin.SimpleListFilter):
         return [(value, label) for value, (label, _) in self.STATES.items()]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.filter(self.STATES[self.value()][1]) if self.value() in self.STATES else queryset
+        _, wanted = self.STATES.get(self.value() or "", ("", Q()))
+        return queryset.filter(wanted)
 
 
 @admin.register(Subscriber)

@@ -29,15 +29,15 @@ def subscribers(
     """
     concerned = Subscriber.objects.hearing_of(component_ids, impact).values("pk")
     following = Subscriber.objects.filter(followed__ref=incident).values("pk")
-    before = _with_key(Subscriber.objects.all()).filter(key__in=told).values("pk") if told is not None else None
-    found = concerned.union(following, *([] if before is None else [before]))
+    before = [] if told is None else [_with_key(Subscriber.objects.all()).filter(key__in=told).values("pk")]
+    found = concerned.union(following, *before)
     rows = _with_key(Subscriber.objects.active().filter(pk__in=found)).annotate(
         address=F("email"), leave=F("code"), why=_why(incident)
     )
     return rows.order_by("pk").values(*ROW)
 
 
-def _with_key(rows: QuerySet[Subscriber]) -> QuerySet[Subscriber]:
+def _with_key(rows: QuerySet[Subscriber]) -> QuerySet[Any, Any]:
     return rows.annotate(key=Concat(Value("subscriber:"), Cast("pk", CharField())))
 
 
@@ -64,12 +64,11 @@ def _names(chosen: QuerySet[Any], what: str) -> Subquery:
 
 def _said(sentence: str, what: Combinable | None = None) -> Combinable:
     """The sentence in the language of each row, with `what` where it says %(what)s."""
-    parts = {}
+    befores, afters = {}, {}
     for language in LANGUAGES:
         with override(language):
-            before, _, after = gettext(sentence).partition("%(what)s")
-            parts[language] = before, after
-    before, after = (_by_language({language: pair[n] for language, pair in parts.items()}) for n in (0, 1))
+            befores[language], _, afters[language] = gettext(sentence).partition("%(what)s")
+    before, after = _by_language(befores), _by_language(afters)
     return before if what is None else Concat(before, what, after, output_field=CharField())
 
 

@@ -69,13 +69,14 @@ class CodesField(forms.ModelMultipleChoiceField):
 
 
 class OneOf(forms.ChoiceField):
-    """A choice that need not be made: nothing sent means the first."""
+    """A choice that need not be made: nothing sent means `usual`."""
 
-    def __init__(self, choices: Any, label: Any, message: Any) -> None:
+    def __init__(self, choices: Any, usual: str, label: Any, message: Any) -> None:
         super().__init__(choices=choices, label=label, required=False, error_messages={"invalid_choice": message})
+        self.usual = usual
 
     def clean(self, value: Any) -> str:
-        return super().clean(value) or str(self.choices[0][0])
+        return super().clean(value) or self.usual
 
 
 class ChooseForm(forms.Form):
@@ -83,7 +84,7 @@ class ChooseForm(forms.Form):
 
     groups = CodesField(ComponentGroup.objects.all())
     components = CodesField(Component.objects.select_related("group"))
-    floor = OneOf(FLOORS, _("Which incidents"), _("Choose one of these four."))
+    floor = OneOf(FLOORS, Notice.Impact.NONE, _("Which incidents"), _("Choose one of these four."))
 
     @cached_property
     def listing(self) -> list[tuple[ComponentGroup | None, bool, list[tuple[Component, bool]]]]:
@@ -103,9 +104,9 @@ class ChooseForm(forms.Form):
 class ReadingForm(forms.Form):
     """How mail is written: its language, and the zone times are told in beside UTC."""
 
-    language = OneOf(LANGUAGES, _("Language"), _("We do not write in this language; choose one of these."))
+    language = OneOf(LANGUAGES, "en", _("Language"), _("We do not write in this language; choose one of these."))
     time_zone = OneOf(
-        zones, _("Your time zone"), _("This is not a time zone we know; choose one, such as Europe/Berlin.")
+        zones, "UTC", _("Your time zone"), _("This is not a time zone we know; choose one, such as Europe/Berlin.")
     )
 
 

@@ -84,7 +84,8 @@ class Form:
         self.leave_url = audiences.leave_url(announcement.audience)
         self.head = _head(announcement)
         self.parts = _merged(_body(announcement))
-        self.marks = {part.removesuffix(".html") for part in self.parts if str(part).startswith("local:")}
+        gaps = {part.removesuffix(".html") for part in self.parts if isinstance(part, str)}
+        self.marks = {gap for gap in gaps if gap.startswith("local:")}
         self.reasons = lru_cache(64)(partial(_both, "why"))  # many readers share one
         self.times = lru_cache(1024)(self._times)  # and a time zone
 
