@@ -5,6 +5,7 @@ PORTAL_MODE=production refuses to start without its own key, hosts, database and
 """
 
 import ipaddress
+import re
 import secrets
 import sqlite3
 import warnings
@@ -154,6 +155,14 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", 
 PAGE_STALE_SECONDS = env.int("PAGE_STALE_SECONDS", 15)
 if not 2 <= PAGE_STALE_SECONDS <= 3600:
     raise ImproperlyConfigured(f"PAGE_STALE_SECONDS is {PAGE_STALE_SECONDS}; it can be 2 to 3600.")
+
+# Uptime: which share of an outage each state is. What has no share counts as up; no_data without one is left out.
+UPTIME_WEIGHTS = env.dict("UPTIME_WEIGHTS", default={"major_outage": "1", "partial_outage": "0.3"})
+for _state, _share in UPTIME_WEIGHTS.items():
+    if _state not in ("major_outage", "partial_outage", "degraded_performance", "under_maintenance", "no_data"):
+        raise ImproperlyConfigured(f"UPTIME_WEIGHTS names {_state!r}; it can name major_outage, partial_outage, ...")
+    if not re.fullmatch(r"1|0|0\.[0-9]{1,4}", _share):
+        raise ImproperlyConfigured(f"UPTIME_WEIGHTS gives {_state} {_share!r}; a share is 0 to 1, such as 0.3.")
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"

@@ -17,7 +17,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.csp import build_policy
 
-from statuspage import contract, embedded, feeds, snapshot
+from statuspage import contract, embedded, feeds, snapshot, spans
 from statuspage.models import Notice
 
 HTML, JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
@@ -31,8 +31,10 @@ SVG, ATOM, RSS = (
 # Any site may read what is for programs.
 OPEN = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag"}
 FOR_EVER = "public, max-age=315360000, immutable"
+COUNT_AGAIN = timedelta(minutes=10)  # less than a hundredth of a percent of 90 days
 ASSETS = [
     "css/status.css",
+    "js/local-time.js",
     "fonts/source-sans-3-latin.woff2",
     "fonts/source-sans-3-latin-ext.woff2",
     "marks/kept.svg",
@@ -173,9 +175,14 @@ def _words_last(instants: Iterable[datetime], now: datetime) -> datetime | None:
 
 
 def _page_until(facts: snapshot.Facts, now: datetime) -> datetime:
-    """The next midnight, or the next promise that becomes late."""
+    """The next midnight or percentage, or the next promise that becomes late."""
     due = Notice.objects.open().filter(next_update_by__gte=now).aggregate(at=Min("next_update_by"))["at"]
-    return min(_midnight(now), due + timedelta(seconds=1)) if due else _midnight(now)
+    return min(_uptime_until(facts, now), due + timedelta(seconds=1)) if due else _uptime_until(facts, now)
+
+
+def _uptime_until(facts: snapshot.Facts, now: datetime) -> datetime:
+    """The next midnight; while something is down, the next percentage."""
+    return min(_midnight(now), now + COUNT_AGAIN) if spans.anything_counts_now() else _midnight(now)
 
 
 def _notice_until(notice: Notice, now: datetime) -> datetime | None:
@@ -200,6 +207,7 @@ def _api(name: str, write: Callable[[snapshot.Facts, datetime], bytes]) -> Kind:
 KINDS = [
     Kind("asset", "", "asset", _asset),
     Kind("now", "", "page", snapshot.page, until=_page_until),
+    Kind("now", "uptime", "uptime", snapshot.uptime_page, until=_uptime_until),
     Kind("now", "404", "not-found", snapshot.not_found, status=404),
     Kind("now", "history", "history", lambda _, now: snapshot.history(now), until=lambda _, now: _midnight(now)),
     Kind(

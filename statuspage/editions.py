@@ -253,6 +253,12 @@ def made_from() -> str:
     found = hashlib.sha256()
     for file in sorted(files):
         found.update(file.read_bytes())
-    for value in (settings.ORGANISATION, settings.PUBLIC_BASE_URL, settings.SUPPORT_EMAIL, settings.PRODUCTION):
+    for value in (
+        settings.ORGANISATION,
+        settings.PUBLIC_BASE_URL,
+        settings.SUPPORT_EMAIL,
+        settings.PRODUCTION,
+        settings.UPTIME_WEIGHTS,
+    ):
         found.update(f"{value}\n".encode())
     return found.hexdigest()

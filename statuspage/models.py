@@ -267,6 +267,44 @@ class NoticeComponent(models.Model):
         return f"{self.component}: {self.get_state_display()}"
 
 
+class StateSpan(models.Model):
+    """From when to when a notice said that a component was not operational: what days and percentages come from.
+
+    Written with what is published. Overlaps are meant: at every instant the worst counts.
+    """
+
+    notice = models.ForeignKey(Notice, on_delete=models.CASCADE, related_name="spans")
+    component = models.ForeignKey(Component, on_delete=models.PROTECT, related_name="spans")
+    state = models.CharField(max_length=20, choices=Component.State)
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, help_text="Empty while it is so")
+    adjusted_at = models.DateTimeField(null=True, help_text="When it changed a day that was over")
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            models.Index("ended_at", name="span_ended"),
+            models.Index("component", "began_at", name="span_of_component"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                "notice",
+                "component",
+                condition=Q(ended_at=None),
+                name="span_one_open",
+                violation_error_message="A component has one state in an incident at a time.",
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at=None) | Q(ended_at__gte=F("began_at")),
+                name="span_ends_after_it_began",
+                violation_error_message="A state cannot end before it began.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.component_id}: {self.get_state_display()} {self.began_at:%Y-%m-%d %H:%M}"
+
+
 class SubscriberQuerySet(models.QuerySet["Subscriber"]):
     def active(self) -> "SubscriberQuerySet":
         """Those who confirmed and have not left."""

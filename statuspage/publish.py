@@ -10,7 +10,7 @@ from django.utils import timezone
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.refused import Refused
-from statuspage import editions
+from statuspage import editions, spans
 from statuspage.models import TITLE_LENGTH, Component, Notice, NoticeComponent, NoticeUpdate
 from statuspage.rhythm import moment
 
@@ -45,13 +45,15 @@ def publish(
     ledger.turn()
     now = timezone.now()
     notice = Notice.objects.select_for_update().filter(ref=ref).first() or Notice(ref=ref, created_at=now)
-    touched, was_started_at = _touched(notice, affected), notice.started_at
+    told = spans.Before.of(notice)
+    touched = {*told.states, *(component.pk for component, _ in affected)}
     before = _states(touched)
     notice.title, notice.impact, notice.started_at = title, impact, started_at
     _move(notice, status, at=said_at)
     notice.next_update_by = next_update_by if notice.is_open else None
     notice.save()
     _replace_hits(notice, affected)
+    spans.note(notice, affected, told, said_at=said_at, now=now)
     update = notice.updates.create(
         kind=kind,
         status=status,
@@ -61,7 +63,7 @@ def publish(
         affected=_record_changes(touched, before, now),
     )
     ledger.append("notice.published", subject=ref, by=by, **_facts(notice, update))
-    editions.touch_notice(notice, was_started_at=was_started_at)
+    editions.touch_notice(notice, was_started_at=told.started_at)
     return update
 
 
@@ -123,12 +125,6 @@ def _check_components(affected: list[tuple[Component, str]]) -> None:
                 f"{state!r} is not a state of a component. Choose one of {', '.join(Component.State.values)}."
             )
         seen.add(component.pk)
-
-
-def _touched(notice: Notice, affected: list[tuple[Component, str]]) -> set[int]:
-    """Components whose state this publication may change: those named before and those named now."""
-    before = notice.hits.values_list("component", flat=True) if notice.pk else []
-    return {*before, *(component.pk for component, _ in affected)}
 
 
 def _states(ids: set[int]) -> dict[int, str]:

@@ -33,6 +33,7 @@ SHAPES = {
     "major": "partial",
     "critical": "major",
     MAINTENANCE: "maint",
+    "no_data": "none",
 }
 NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
 

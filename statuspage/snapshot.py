@@ -16,11 +16,13 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from irportal.ledger.models import Entry
-from statuspage import rhythm, rollup
+from statuspage import rhythm, rollup, spans, uptime
 from statuspage.models import BASE36, Component, ComponentGroup, Notice, NoticeComponent, NoticeQuerySet, NoticeUpdate
 
 DEEDS = ["notice.published", "notice.next_update_set", "component.changed"]
 MOST_RECENT = 50
+DAYS = 90  # bars
+EARLIER_MONTHS = 3  # of which percentages are shown, besides this one
 LONGEST_POST = 20_000  # bytes of what a webhook is told, as Standard Webhooks advises
 CUT = " […]"
 POSTMORTEM = (
@@ -31,6 +33,9 @@ POSTMORTEM = (
     "postmortem_notified_twitter",
     "postmortem_published_at",
 )
+
+
+type Groups = list[tuple[ComponentGroup | None, list[Component]]]
 
 
 def changed_at() -> datetime | None:
@@ -86,7 +91,9 @@ def page(facts: Facts, now: datetime) -> bytes:
         "sentence": rollup.sentence(states),
         "changed_at": last.display_at if last else None,
         "events": [_event(notice, now) for notice in notices],
-        "groups": _groups(components),
+        "groups": _with_days(_groups(components), now),
+        "legend": uptime.LEGEND,
+        "method": uptime.explained(spans.method()),
         "months": _months(_previous(this_month), now, open_too=False),
     }
     return _html("page", context, now, path=reverse("statuspage:page"))
@@ -154,8 +161,77 @@ def _when(notice: Notice, now: datetime) -> str:
     return f"{began}, {rhythm.span(notice.started_at, notice.resolved_at)}"
 
 
-def _groups(components: list[Component]) -> list[tuple[ComponentGroup | None, list[Component]]]:
+def _groups(components: list[Component]) -> Groups:
     return [(group, list(members)) for group, members in groupby(components, key=lambda component: component.group)]
+
+
+def _with_days(groups: Groups, now: datetime) -> list[dict[str, Any]]:
+    """Groups and their components with ninety days each, and what percentage of them each was up."""
+    today = now.astimezone(UTC).date()
+    first = today - timedelta(days=DAYS - 1)
+    begin, method = uptime.midnight(first), spans.method()
+    records = spans.records((one for _, members in groups for one in members), begin, now)
+    found = []
+    for group, members in groups:
+        rows, shares = [], []
+        for component in members:
+            record = records[component.pk]
+            count = record.count(begin, now, method)
+            shares.append(count.share)
+            rows.append(
+                {
+                    "component": component,
+                    "record": record,
+                    "bars": uptime.bars(record.days(first, today), today),
+                    "since": rhythm.day(record.since.astimezone(UTC), now) if count.no_data else "",
+                    "uptime": uptime.percent(count.share),
+                }
+            )
+        whole = uptime.percent(uptime.mean(shares)) if len(rows) > 1 else ""
+        found.append({"group": group, "rows": rows, "uptime": whole})
+    return found
+
+
+def uptime_page(facts: Facts, now: datetime) -> bytes:
+    """Every component's days, and its percentages over 30 and 90 days and by calendar month."""
+    month = now.astimezone(UTC).date().replace(day=1)
+    months = [month]
+    while len(months) <= EARLIER_MONTHS:
+        months.append(_previous(months[-1]))
+    windows = [(f"{days} days", *_last_days(days, now)) for days in (30, DAYS)]
+    windows += [(f"{one:%B %Y}", uptime.midnight(one), min(uptime.midnight(_next(one)), now)) for one in months]
+    records = spans.records(facts.components, uptime.midnight(months[-1]), now)
+    groups = _with_days(_groups(facts.components), now)
+    for section in groups:
+        whole = [records[row["component"].pk] for row in section["rows"]]
+        section["windows"] = _windows_of(whole, windows) if len(whole) > 1 else []
+        for row in section["rows"]:
+            row["windows"] = _windows_of([records[row["component"].pk]], windows)
+    context = {"groups": groups, "legend": uptime.LEGEND, "method": uptime.explained(spans.method())}
+    return _html("uptime", context, now, path=reverse("statuspage:uptime"))
+
+
+def _last_days(days: int, now: datetime) -> tuple[datetime, datetime]:
+    """From the beginning of the first of these days to now; today is one of them."""
+    return uptime.midnight(now.astimezone(UTC).date() - timedelta(days=days - 1)), now
+
+
+def _windows_of(records: list[uptime.Record], windows: list[tuple[str, datetime, datetime]]) -> list[dict[str, str]]:
+    """What percentage of each window these were up on average, all at once, and how long nothing was known."""
+    method, rows = spans.method(), []
+    for name, begin, end in windows:
+        counts = [record.count(begin, end, method) for record in records]
+        together = uptime.together(records).count(begin, end, method)
+        unknown = max(count.no_data for count in counts)
+        rows.append(
+            {
+                "name": name,
+                "uptime": uptime.percent(uptime.mean([count.share for count in counts])),
+                "together": uptime.percent(together.share),
+                "unknown": rhythm.duration(unknown * uptime.TICK) if unknown else "",
+            }
+        )
+    return rows
 
 
 def since() -> datetime | None:

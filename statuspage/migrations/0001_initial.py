@@ -191,4 +191,21 @@ class Migration(migrations.Migration):
             model_name='choice',
             constraint=models.UniqueConstraint(models.F('subscriber'), models.F('component'), name='choice_once'),
         ),
+        migrations.CreateModel(
+            name='StateSpan',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('state', models.CharField(choices=[('operational', 'Operational'), ('degraded_performance', 'Degraded performance'), ('partial_outage', 'Partial outage'), ('major_outage', 'Major outage'), ('under_maintenance', 'Under maintenance')], max_length=20)),
+                ('began_at', models.DateTimeField()),
+                ('ended_at', models.DateTimeField(help_text='Empty while it is so', null=True)),
+                ('adjusted_at', models.DateTimeField(help_text='When it changed a day that was over', null=True)),
+                ('component', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='spans', to='statuspage.component')),
+                ('notice', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='spans', to='statuspage.notice')),
+            ],
+            options={
+                'ordering': ['id'],
+                'indexes': [models.Index(models.F('ended_at'), name='span_ended'), models.Index(models.F('component'), models.F('began_at'), name='span_of_component')],
+                'constraints': [models.UniqueConstraint(models.F('notice'), models.F('component'), condition=models.Q(('ended_at', None)), name='span_one_open', violation_error_message='A component has one state in an incident at a time.'), models.CheckConstraint(condition=models.Q(('ended_at', None), ('ended_at__gte', models.F('began_at')), _connector='OR'), name='span_ends_after_it_began', violation_error_message='A state cannot end before it began.')],
+            },
+        ),
     ]
