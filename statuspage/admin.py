@@ -2,13 +2,16 @@
 
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import Q
 from django.http import HttpRequest
+from django.utils import timezone
 
+from irportal.outbox.channels import guard
 from irportal.recorded import ReadOnlyAdmin, RecordedAdmin
 from statuspage import editions, subscriptions
-from statuspage.models import Choice, Component, ComponentGroup, GroupChoice, NoticeComponent, Subscriber
+from statuspage.models import Choice, Component, ComponentGroup, GroupChoice, NoticeComponent, Subscriber, Vendor
 
 
 class PartAdmin(RecordedAdmin):
@@ -94,6 +97,56 @@ class StandingFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         _, wanted = self.STATES.get(self.value() or "", ("", Q()))
         return queryset.filter(wanted)
+
+
+class VendorForm(forms.ModelForm):
+    class Meta:
+        model = Vendor
+        fields = ["name", "address", "watched", "components"]
+
+    def clean_address(self) -> str:
+        """Without a slash at the end; a page's address, not that of one of its documents."""
+        address: str = self.cleaned_data["address"].rstrip("/")
+        try:
+            guard.check(address)
+        except guard.Blocked as blocked:
+            raise forms.ValidationError(f"Nothing can be read there: {blocked}.") from blocked
+        if "?" in address:
+            raise forms.ValidationError("Give the address of their status page without a query.")
+        return address
+
+
+@admin.register(Vendor)
+class VendorAdmin(RecordedAdmin):
+    """Whose status pages are read once a minute, and which of our components stand on them."""
+
+    deed = "vendor.changed"
+    form = VendorForm
+    list_display = ["name", "address", "state_now", "words", "read_at", "problem"]
+    filter_horizontal = ["components"]
+    readonly_fields = ["state_now", "words", "read_at", "problem"]
+    fields = ["name", "address", "watched", "components", *readonly_fields]
+
+    @admin.display(description="state now")
+    def state_now(self, vendor: Vendor) -> str:
+        state = vendor.state_at(timezone.now())
+        return Component.State(state).label if state else "Unknown"
+
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
+        """What was read of another address, or of other components, says nothing."""
+        if {"address", "watched"} & set(form.changed_data):
+            obj.state, obj.words, obj.etag, obj.read_at, obj.asked_at = "", "", "", None, None
+        super().save_model(request, obj, form, change)
+
+    def record(self, request: HttpRequest, obj: Any, what: str, **facts: Any) -> None:
+        super().record(request, obj, what, called=obj.name, **facts)
+        editions.touch(*(f"notice:{code}" for code in obj.notices.values_list("code", flat=True)))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        deleted, counts, missing, kept = super().get_deleted_objects(objs, request)
+        if kept:
+            kept = ["An incident names this vendor as its cause; what was said stays said."]
+        return deleted, counts, missing, kept
 
 
 @admin.register(Subscriber)

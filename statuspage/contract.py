@@ -13,11 +13,12 @@ from statuspage.snapshot import POSTMORTEM, Facts
 Schema = dict[str, Any]
 ABOUT = """The state of every component, incidents and maintenance, in the shape of Statuspage's API v2. Anonymous, GET
 and HEAD only, from any origin. Queries are ignored. Send If-None-Match: what did not change is answered with 304."""
-STAGES = [*Notice.Status.values, "postmortem"]
+STAGES = [*Notice.Status.values, Notice.POSTMORTEM]
 MAINTENANCE_STAGES = ["scheduled", "in_progress", "verifying", "completed"]
 TEXT: Schema = {"type": "string"}
 MAYBE_TEXT: Schema = {"type": ["string", "null"]}
 YES_OR_NO: Schema = {"type": "boolean"}
+MAYBE: Schema = {"type": ["boolean", "null"]}
 ID: Schema = {"type": "string", "pattern": "^[0-9a-z]{12}$"}
 MAYBE_ID: Schema = {"type": ["string", "null"], "pattern": "^[0-9a-z]{12}$"}
 AT: Schema = {"type": "string", "format": "date-time", "description": "ISO 8601 with milliseconds and Z"}
@@ -102,7 +103,10 @@ def _schemas() -> dict[str, Schema]:
     group = component | {"group": {"const": True}, "components": {"type": "array", "items": ID}}
     incident = _incident(STAGES, [*Notice.Impact.values, "maintenance"])
     window = {"scheduled_for": AT, "scheduled_until": AT}
-    postmortem = dict.fromkeys(POSTMORTEM, MAYBE_TEXT) | {"postmortem_ignored": YES_OR_NO}
+    postmortem = {
+        name: MAYBE_AT if name.endswith("_at") else MAYBE if "notified" in name else MAYBE_TEXT for name in POSTMORTEM
+    }
+    postmortem["postmortem_ignored"] = YES_OR_NO
     return {
         "Page": _object({"id": ID, "name": TEXT, "url": ADDRESS, "time_zone": TEXT, "updated_at": AT}),
         "Status": _object({"indicator": _one_of(list(DESCRIPTIONS)), "description": _one_of([*DESCRIPTIONS.values()])}),

@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils.csp import build_policy
 
 from statuspage import contract, embedded, feeds, snapshot, spans
-from statuspage.models import Notice
+from statuspage.models import Notice, Vendor
 
 HTML, JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
 # Caches in between may keep a document for 15 s; a browser asks each time, so that nobody reloads into old news.
@@ -175,9 +175,10 @@ def _words_last(instants: Iterable[datetime], now: datetime) -> datetime | None:
 
 
 def _page_until(facts: snapshot.Facts, now: datetime) -> datetime:
-    """The next midnight or percentage, or the next promise that becomes late."""
+    """The next midnight or percentage, the next promise that becomes late, the next vendor that becomes unknown."""
     due = Notice.objects.open().filter(next_update_by__gte=now).aggregate(at=Min("next_update_by"))["at"]
-    return min(_uptime_until(facts, now), due + timedelta(seconds=1)) if due else _uptime_until(facts, now)
+    stale = [at for vendor in Vendor.objects.all() if (at := vendor.stale_at) and at > now]
+    return min([_uptime_until(facts, now), *stale, *([due + timedelta(seconds=1)] if due else [])])
 
 
 def _uptime_until(facts: snapshot.Facts, now: datetime) -> datetime:
@@ -187,6 +188,7 @@ def _uptime_until(facts: snapshot.Facts, now: datetime) -> datetime:
 
 def _notice_until(notice: Notice, now: datetime) -> datetime | None:
     said = [notice.started_at, *(update.display_at for update in notice.updates.all())]
+    said += [one.created_at for one in notice.postmortems.all()]
     ends = [_words_last([*said, *filter(None, [notice.resolved_at, notice.next_update_by])], now)]
     if notice.next_update_by and notice.next_update_by >= now:
         ends.append(notice.next_update_by + timedelta(seconds=1))

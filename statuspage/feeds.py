@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from irportal import prose
 from statuspage import rhythm
-from statuspage.models import Notice, NoticeUpdate
+from statuspage.models import Notice
 from statuspage.snapshot import Facts
 
 NEWEST = 25
@@ -38,8 +38,8 @@ def json_feed(facts: Facts, now: datetime) -> bytes:
             "title": notice.title,
             "content_html": _words(notice),
             "date_published": notice.created_at.isoformat(),
-            "date_modified": newest(notice).created_at.isoformat(),
-            "tags": [notice.impact, notice.status],
+            "date_modified": notice.told_at.isoformat(),
+            "tags": [notice.impact, notice.stage],
         }
         for notice in _notices()
     ]
@@ -94,18 +94,14 @@ def _feed(kind: type[SyndicationFeed], name: str, facts: Facts, now: datetime) -
             unique_id=f"tag:{host},2005:Incident/{notice.pk}" if kind is _Atom else _address(notice),
             unique_id_is_permalink=True,
             pubdate=notice.created_at,
-            updateddate=newest(notice).created_at,
+            updateddate=notice.told_at,
             words=NOT_XML.sub("", _words(notice)),
         )
     return feed.writeString("utf-8").encode()
 
 
 def _notices() -> list[Notice]:
-    return list(Notice.objects.order_by("-created_at", "-id").prefetch_related("updates")[:NEWEST])
-
-
-def newest(notice: Notice) -> NoticeUpdate:
-    return notice.updates.all()[0]
+    return list(Notice.objects.order_by("-created_at", "-id").told()[:NEWEST])
 
 
 def _title() -> str:
@@ -117,10 +113,16 @@ def _address(notice: Notice) -> str:
 
 
 def _words(notice: Notice) -> SafeString:
-    """Every update, newest first. A stage that is told of again is called an update."""
+    """Every update, newest first, and above them the post-mortem. A stage that is told of again is called an update."""
     rows, told = [], ""
     for update in reversed(notice.updates.all()):
         stage = "Update" if update.status == told else update.get_status_display()
         told = update.status
         rows.append((rhythm.moment(update.display_at), stage, prose.render(update.body)))
+    for one in reversed(notice.postmortems.all()):
+        if one.is_withdrawn:
+            rows.append((rhythm.moment(one.created_at), "Post-mortem withdrawn", prose.render(one.reason)))
+    if stands := notice.postmortem:
+        name = "Post-mortem, corrected" if stands.reason else "Post-mortem"
+        rows.append((rhythm.moment(stands.created_at), name, prose.render(stands.body)))
     return format_html_join("", "<p><small>{}</small><br><strong>{}</strong></p>{}", reversed(rows)) or format_html("")

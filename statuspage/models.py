@@ -6,7 +6,8 @@ Only text somebody chose to publish lives here. `publish.py` is its only writer.
 import secrets
 import string
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import takewhile
 
 from django.core.validators import EmailValidator
 from django.db import models
@@ -111,14 +112,71 @@ class Component(models.Model):
         return Component.State(self.state).label
 
 
+class VendorQuerySet(models.QuerySet["Vendor"]):
+    def due(self, at: datetime) -> "VendorQuerySet":
+        """Those nobody has asked since, the longest waiting first."""
+        return self.filter(Q(asked_at=None) | Q(asked_at__lte=at)).order_by(F("asked_at").asc(nulls_first=True), "pk")
+
+
+class Vendor(models.Model):
+    """Somebody whose service ours stands on, with a status page of their own that speaks Statuspage's API v2."""
+
+    STALE = timedelta(minutes=15)  # what was read longer ago says nothing of now
+
+    name = models.CharField(max_length=80)
+    address = models.CharField(
+        max_length=200, unique=True, help_text="Where their status page is, such as https://status.example.com"
+    )
+    watched = models.TextField(
+        "components that matter",
+        blank=True,
+        max_length=2000,
+        help_text="As their page names them, one a line; none means the page as a whole.",
+    )
+    components = models.ManyToManyField(
+        Component, blank=True, related_name="vendors", help_text="Which of ours depend on them."
+    )
+    state = models.CharField(max_length=20, choices=Component.State, blank=True, editable=False)
+    words = models.CharField(max_length=200, blank=True, editable=False)
+    etag = models.CharField(max_length=200, blank=True, editable=False)
+    problem = models.CharField(max_length=200, blank=True, editable=False)
+    asked_at = models.DateTimeField(null=True, editable=False)
+    read_at = models.DateTimeField(null=True, editable=False)
+
+    objects = VendorQuerySet.as_manager()
+
+    class Meta:
+        ordering = [Lower("name"), "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def watched_names(self) -> list[str]:
+        return [name for line in self.watched.splitlines() if (name := " ".join(line.split()))]
+
+    @property
+    def stale_at(self) -> datetime | None:
+        """When what was read says nothing any more; None when nothing was read."""
+        return self.read_at + self.STALE if self.read_at else None
+
+    def state_at(self, now: datetime) -> str:
+        """A component's state, or empty for unknown: never read, or too long ago."""
+        return self.state if self.stale_at and now < self.stale_at else ""
+
+
 class NoticeQuerySet(models.QuerySet["Notice"]):
     def open(self) -> "NoticeQuerySet":
         return self.filter(resolved_at=None)
 
     def complete(self) -> "NoticeQuerySet":
-        """With updates (newest first) and components, in three queries whatever the number of rows."""
+        """With all that was said of them and components, in four queries whatever the number of rows."""
         hits = NoticeComponent.objects.select_related("component__group")
-        return self.prefetch_related("updates", Prefetch("hits", hits))
+        return self.told().prefetch_related(Prefetch("hits", hits))
+
+    def told(self) -> "NoticeQuerySet":
+        """With all that was said of them, newest first."""
+        return self.select_related("vendor").prefetch_related("updates", "postmortems")
 
 
 class Notice(models.Model):
@@ -141,6 +199,8 @@ class Notice(models.Model):
             """This one and whatever is less bad."""
             return list(Notice.Impact)[: list(Notice.Impact).index(self) + 1]
 
+    POSTMORTEM = "postmortem"  # the status by which clients of Statuspage know that one is published
+
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
     ref = models.CharField(max_length=20, unique=True, help_text="The incident's number, for example INC-42")
     title = models.CharField(max_length=TITLE_LENGTH)
@@ -151,6 +211,9 @@ class Notice(models.Model):
     monitoring_at = models.DateTimeField(null=True)
     resolved_at = models.DateTimeField(null=True)
     next_update_by = models.DateTimeField(null=True)
+    vendor = models.ForeignKey(
+        Vendor, on_delete=models.PROTECT, null=True, related_name="notices", help_text="Who caused it"
+    )
 
     objects = NoticeQuerySet.as_manager()
 
@@ -200,6 +263,29 @@ class Notice(models.Model):
     def is_open(self) -> bool:
         return self.resolved_at is None
 
+    @property
+    def postmortem(self) -> "NoticePostmortem | None":
+        """The post-mortem that stands: the newest, unless it was withdrawn."""
+        newest = next(iter(self.postmortems.all()), None)
+        return newest if newest and not newest.is_withdrawn else None
+
+    @property
+    def postmortem_told_at(self) -> datetime | None:
+        """When the post-mortem that stands was first told, before any correction; what was withdrawn does not count."""
+        told = list(takewhile(lambda one: not one.is_withdrawn, self.postmortems.all()))
+        return told[-1].created_at if told else None
+
+    @property
+    def stage(self) -> str:
+        """The status, or `postmortem` once one is published."""
+        return self.POSTMORTEM if self.postmortem and not self.is_open else self.status
+
+    @property
+    def told_at(self) -> datetime:
+        """When anything was last published of it."""
+        told = [update.created_at for update in self.updates.all()]
+        return max(told + [one.created_at for one in self.postmortems.all()])
+
 
 class NoticeUpdate(models.Model):
     """One text as it was published; never changed afterwards. A correction is another update."""
@@ -230,6 +316,36 @@ class NoticeUpdate(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_status_display()} {self.display_at:%Y-%m-%d %H:%M}"
+
+
+class NoticePostmortem(models.Model):
+    """What was learned, as it was published; never changed. The newest stands; so a correction is another one.
+
+    One without a text takes back what stood before.
+    """
+
+    notice = models.ForeignKey(Notice, on_delete=models.PROTECT, related_name="postmortems")
+    code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
+    body = models.TextField(blank=True, help_text="Markdown; empty where the post-mortem is withdrawn")
+    reason = models.CharField(max_length=300, blank=True, help_text="What was wrong with the one before")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(body="") | ~Q(reason=""),
+                name="postmortem_withdrawn_has_reason",
+                violation_error_message="Say why the post-mortem is withdrawn.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.notice_id}: {self.created_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def is_withdrawn(self) -> bool:
+        return not self.body
 
 
 class NoticeComponent(models.Model):

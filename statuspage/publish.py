@@ -11,7 +11,7 @@ from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.refused import Refused
 from statuspage import editions, spans
-from statuspage.models import TITLE_LENGTH, Component, Notice, NoticeComponent, NoticeUpdate
+from statuspage.models import TITLE_LENGTH, Component, Notice, NoticeComponent, NoticePostmortem, NoticeUpdate, Vendor
 from statuspage.rhythm import moment
 
 BODY_LENGTH = 20_000
@@ -82,17 +82,68 @@ def set_next_update(ref: str, next_update_by: datetime | None, by: User | None) 
     editions.touch_notice(notice)
 
 
+@transaction.atomic
+def set_vendor(ref: str, vendor: Vendor | None, *, by: User | None) -> None:
+    """Say which vendor caused the incident, or that none did. Raises Refused when the page does not show it."""
+    ledger.turn()
+    notice = Notice.objects.select_for_update(of=("self",)).filter(ref=ref).first()
+    if notice is None:
+        raise Refused(f"{ref} is not on the public page, so it has no cause to show there.")
+    if notice.vendor == vendor:
+        return
+    was, notice.vendor = notice.vendor, vendor
+    notice.save(update_fields=["vendor"])
+    ledger.append("notice.vendor_set", subject=ref, by=by, was=was and was.name, now=vendor and vendor.name)
+    editions.touch_notice(notice)
+
+
+@transaction.atomic
+def publish_postmortem(ref: str, body: str, *, by: User | None, reason: str = "") -> NoticePostmortem:
+    """Publish what was learned of a resolved incident, or with a reason a corrected text in place of the one before.
+
+    Raises Refused with a sentence when it cannot be published.
+    """
+    body = body.strip()
+    _check_text(body, "The post-mortem")
+    return _replace_postmortem(ref, body, reason, by=by)
+
+
+@transaction.atomic
+def withdraw_postmortem(ref: str, *, reason: str, by: User | None) -> NoticePostmortem:
+    """Take the post-mortem off the page; the page says so and why. Refused without a reason, and when none stands."""
+    return _replace_postmortem(ref, "", reason, by=by)
+
+
+def check_postmortem(ref: str, reason: str) -> Notice:
+    """The locked notice of `ref` if a post-mortem may be published or withdrawn for this reason. Raises Refused."""
+    ledger.turn()
+    notice = Notice.objects.select_for_update().filter(ref=ref).first()
+    if notice is None or notice.is_open:
+        raise Refused(f"{ref} is not resolved on the public page, so there is no post-mortem to publish yet.")
+    if notice.postmortems.exists() and not reason.strip():
+        raise Refused("Say what was wrong with the post-mortem readers have seen; the page tells them.")
+    return notice
+
+
+def _replace_postmortem(ref: str, body: str, reason: str, *, by: User | None) -> NoticePostmortem:
+    notice, reason = check_postmortem(ref, reason), " ".join(reason.split())
+    if not (body or notice.postmortem):
+        raise Refused(f"{ref} has no post-mortem on the public page.")
+    made = notice.postmortems.create(body=body, reason=reason, created_at=timezone.now())
+    facts = {"postmortem": made.code, "body_sha256": hashlib.sha256(body.encode()).hexdigest(), "reason": reason}
+    ledger.append("notice.postmortem_published" if body else "notice.postmortem_withdrawn", subject=ref, by=by, **facts)
+    editions.touch_notice(notice)
+    return made
+
+
 def _check_words(title: str, status: str, impact: str, body: str, kind: str) -> None:
     if not title:
         raise Refused("The title is empty. Say in a few words what customers notice.")
     if len(title) > TITLE_LENGTH:
         raise Refused(f"The title has {len(title)} characters; {TITLE_LENGTH} are possible.")
-    if not body:
-        raise Refused("The update has no text. Write what customers should know.")
-    if len(body) > BODY_LENGTH:
-        raise Refused(f"The update has {len(body)} characters; {BODY_LENGTH} are possible.")
-    if "\0" in title + body:
-        raise Refused("The text holds a character that cannot be stored (NUL). Remove it.")
+    _check_text(body, "The update")
+    if "\0" in title:
+        raise Refused("The title holds a character that cannot be stored (NUL). Remove it.")
     for word, what, choices in (
         (status, "a status", Notice.Status.values),
         (impact, "an impact", Notice.Impact.values),
@@ -100,6 +151,15 @@ def _check_words(title: str, status: str, impact: str, body: str, kind: str) -> 
     ):
         if word not in choices:
             raise Refused(f"{word!r} is not {what}. Choose one of {', '.join(choices)}.")
+
+
+def _check_text(body: str, what: str) -> None:
+    if not body:
+        raise Refused(f"{what} has no text. Write what customers should know.")
+    if len(body) > BODY_LENGTH:
+        raise Refused(f"{what} has {len(body)} characters; {BODY_LENGTH} are possible.")
+    if "\0" in body:
+        raise Refused("The text holds a character that cannot be stored (NUL). Remove it.")
 
 
 def _check_times(status: str, started_at: datetime, said_at: datetime) -> None:

@@ -17,9 +17,28 @@ from django.urls import reverse
 
 from irportal.ledger.models import Entry
 from statuspage import rhythm, rollup, spans, uptime
-from statuspage.models import BASE36, Component, ComponentGroup, Notice, NoticeComponent, NoticeQuerySet, NoticeUpdate
+from statuspage.models import (
+    BASE36,
+    Component,
+    ComponentGroup,
+    Notice,
+    NoticeComponent,
+    NoticePostmortem,
+    NoticeQuerySet,
+    NoticeUpdate,
+    Vendor,
+)
 
-DEEDS = ["notice.published", "notice.next_update_set", "component.changed"]
+DEEDS = [
+    "notice.published",
+    "notice.next_update_set",
+    "notice.vendor_set",
+    "notice.postmortem_published",
+    "notice.postmortem_withdrawn",
+    "component.changed",
+    "vendor.changed",
+    "vendor.read",
+]
 MOST_RECENT = 50
 DAYS = 90  # bars
 EARLIER_MONTHS = 3  # of which percentages are shown, besides this one
@@ -94,6 +113,7 @@ def page(facts: Facts, now: datetime) -> bytes:
         "groups": _with_days(_groups(components), now),
         "legend": uptime.LEGEND,
         "method": uptime.explained(spans.method()),
+        "vendors": _vendors(now),
         "months": _months(_previous(this_month), now, open_too=False),
     }
     return _html("page", context, now, path=reverse("statuspage:page"))
@@ -105,7 +125,11 @@ def incident_page(notice: Notice, now: datetime) -> bytes:
         "event": _event(notice, now),
         "notice": notice,
         "verdict": notice.impact if notice.is_open else "none",
-        "changed_at": max(update.display_at for update in notice.updates.all()),
+        "changed_at": max(
+            [update.display_at for update in notice.updates.all()]
+            + [one.created_at for one in notice.postmortems.all()]
+        ),
+        "postmortems": list(notice.postmortems.all()),
     }
     return _html("incident", context, now, path=notice.get_absolute_url())
 
@@ -192,6 +216,19 @@ def _with_days(groups: Groups, now: datetime) -> list[dict[str, Any]]:
     return found
 
 
+def _vendors(now: datetime) -> list[dict[str, Any]]:
+    """Every vendor with what their page says, trouble first, then what is unknown."""
+    rows = [
+        {
+            "vendor": vendor,
+            "state": vendor.state_at(now),
+            "used_by": rhythm.join([component.name for component in vendor.components.all()]),
+        }
+        for vendor in Vendor.objects.prefetch_related("components")
+    ]
+    return sorted(rows, key=lambda row: -Component.rank(row["state"]) if row["state"] else -0.5)
+
+
 def uptime_page(facts: Facts, now: datetime) -> bytes:
     """Every component's days, and its percentages over 30 and 90 days and by calendar month."""
     month = now.astimezone(UTC).date().replace(day=1)
@@ -253,7 +290,7 @@ def _months(first: date, now: datetime, *, last: date | None = None, open_too: b
     notices = Notice.objects.filter(Q(resolved_at=None) | Q(resolved_at__gte=begin), started_at__lt=end)
     by_day: dict[date, list[Any]] = {}
     busy: set[date] = set()
-    for notice in notices.prefetch_related("updates"):
+    for notice in notices.told():
         began = notice.started_at.astimezone(UTC).date()
         busy |= rhythm.days_between(max(began, first), min((notice.resolved_at or now).astimezone(UTC).date(), last))
         if began >= first and (open_too or not notice.is_open):
@@ -345,8 +382,20 @@ def incident_json(notice: Notice, now: datetime) -> bytes:
     row = _incident_row(notice, {hit.component_id: _component_row(_as_hit(hit, notice)) for hit in notice.hits.all()})
     for component in row["components"]:
         component["updated_at"] = row["updated_at"]
-    postmortem = dict.fromkeys(POSTMORTEM) | {"postmortem_ignored": False}
-    return _json({"page": _page_row(notice.updates.all()[0].created_at), "incident": row | postmortem})
+    return _json({"page": _page_row(notice.told_at), "incident": row | _postmortem_fields(notice)})
+
+
+def _postmortem_fields(notice: Notice) -> dict[str, Any]:
+    found = dict.fromkeys(POSTMORTEM) | {"postmortem_ignored": False}
+    if stands := notice.postmortem:
+        found |= {
+            "postmortem_body": stands.body,
+            "postmortem_body_last_updated_at": _stamp(stands.created_at),
+            "postmortem_published_at": _stamp(notice.postmortem_told_at),
+            "postmortem_notified_subscribers": False,
+            "postmortem_notified_twitter": False,
+        }
+    return found
 
 
 def _as_hit(hit: NoticeComponent, notice: Notice) -> Component:
@@ -437,26 +486,34 @@ def _group_row(group: ComponentGroup, members: list[Component]) -> dict[str, Any
 
 
 def _incident_rows(notices: NoticeQuerySet, rows: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
-    return [_incident_row(notice, rows) for notice in notices.prefetch_related("updates", "hits")]
+    return [_incident_row(notice, rows) for notice in notices.told().prefetch_related("hits")]
 
 
 def _incident_row(notice: Notice, components: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    updates = list(notice.updates.all())
     return {
         "id": notice.code,
         "name": notice.title,
-        "status": notice.status,
+        "status": notice.stage,
         "created_at": _stamp(notice.created_at),
-        "updated_at": _stamp(updates[0].created_at),
+        "updated_at": _stamp(notice.told_at),
         "monitoring_at": _stamp(notice.monitoring_at),
         "resolved_at": _stamp(notice.resolved_at),
         "impact": notice.impact,
         "shortlink": settings.PUBLIC_BASE_URL + reverse("statuspage:by-ref", args=[notice.ref]),
         "started_at": _stamp(notice.started_at),
         "page_id": page_id(),
-        "incident_updates": [_update_row(update, notice) for update in updates],
+        "incident_updates": _told_rows(notice),
         "components": [components[hit.component_id] for hit in notice.hits.all()],
     }
+
+
+def _told_rows(notice: Notice) -> list[dict[str, Any]]:
+    """Everything said of an incident, newest first; the post-mortem stands where it was first published."""
+    rows = [(update.created_at, _update_row(update, notice)) for update in notice.updates.all()]
+    if (stands := notice.postmortem) and (at := notice.postmortem_told_at):
+        rows.insert(0, (at, _postmortem_row(stands, notice, at)))
+        rows.sort(key=lambda row: row[0], reverse=True)
+    return [row for _, row in rows]
 
 
 def _update_row(update: NoticeUpdate, notice: Notice) -> dict[str, Any]:
@@ -470,6 +527,22 @@ def _update_row(update: NoticeUpdate, notice: Notice) -> dict[str, Any]:
         "display_at": _stamp(update.display_at),
         "affected_components": update.affected or None,
         "deliver_notifications": True,
+        "custom_tweet": None,
+        "tweet_id": None,
+    }
+
+
+def _postmortem_row(stands: NoticePostmortem, notice: Notice, at: datetime) -> dict[str, Any]:
+    return {
+        "id": stands.code,
+        "status": Notice.POSTMORTEM,
+        "body": stands.body,
+        "incident_id": notice.code,
+        "created_at": _stamp(at),
+        "updated_at": _stamp(stands.created_at),
+        "display_at": _stamp(at),
+        "affected_components": None,
+        "deliver_notifications": False,
         "custom_tweet": None,
         "tweet_id": None,
     }

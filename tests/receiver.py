@@ -10,7 +10,7 @@ import pytest
 
 
 class Posted(NamedTuple):
-    """One request the receiver read whole."""
+    """One request the receiver read whole, whatever its method."""
 
     path: str
     headers: dict[str, str]
@@ -66,7 +66,7 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 receiver.posted.append(Posted(self.path, dict(self.headers.items()), body))
                 waiting = receiver.answers.get(self.path) or [Answer()]
                 answer = waiting.pop(0)
@@ -77,6 +77,8 @@ class Receiver:
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer.body)
+
+            do_GET = do_POST
 
             def log_message(self, *said: object) -> None:
                 pass

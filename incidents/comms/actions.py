@@ -23,7 +23,7 @@ from irportal.outbox.audiences import reach
 from irportal.refused import Refused
 from statuspage import publish as page
 from statuspage import snapshot
-from statuspage.models import Notice
+from statuspage.models import Notice, Vendor
 
 URGENT, NORMAL = 1, 5
 NOTICE_LIFE = timedelta(days=5)
@@ -78,6 +78,7 @@ def write(
     kind: str = Message.Kind.UPDATE,
     asserts: bool | None = None,
     override_reason: str = "",
+    corrects: str = "",
 ) -> Message:
     """Draft a message to one audience under the incident's status now. Nothing leaves yet.
 
@@ -101,6 +102,7 @@ def write(
         next_update_by=next_update_by,
         asserts=bool(asserts),
         override_reason=override_reason,
+        corrects=corrects,
         author=by,
         written_at=now,
     )
@@ -164,7 +166,7 @@ def _promise(incident: Incident, next_update_by: datetime | None, now: datetime)
 def hash_of(message: Message) -> str:
     """The content hash of a message as it stands; a notice names its kind where an update names its audience."""
     return content_hash(
-        message.text,
+        f"{message.text}\0{message.corrects}" if message.corrects else message.text,
         audience=message.kind if message.is_formal else message.audience,
         public_status=message.public_status,
         next_update_by=message.next_update_by,
@@ -265,6 +267,36 @@ def write_notice(incident: Incident, *, kind: str, text: str, by: User) -> Messa
     return message
 
 
+@transaction.atomic
+def write_postmortem(incident: Incident, *, text: str, by: User, corrects: str = "") -> Message:
+    """Draft what customers read of what was learned, and ask whoever has to approve it; it leaves to the page.
+
+    `corrects` says what was wrong with the one they have seen.
+    """
+    page.check_postmortem(incident.ref, corrects)
+    audience, kind = Message.Audience.PAGE, Message.Kind.POSTMORTEM
+    message = write(incident, audience=audience, kind=kind, text=text, by=by, corrects=corrects)
+    ask(message)
+    return message
+
+
+@transaction.atomic
+def withdraw_postmortem(incident: Incident, *, reason: str, by: User) -> None:
+    """Take the post-mortem off the page, which says so and why."""
+    incident = Incident.objects.locked(incident.pk)
+    page.withdraw_postmortem(incident.ref, reason=reason, by=by)
+    lifecycle.note(incident, TimelineEntry.Kind.MESSAGE, f"Post-mortem withdrawn from the page: {reason}", by=by)
+
+
+@transaction.atomic
+def name_vendor(incident: Incident, *, vendor: Vendor | None, by: User) -> None:
+    """Have the page say which vendor caused the incident, or that none did."""
+    incident = Incident.objects.locked(incident.pk)
+    page.set_vendor(incident.ref, vendor, by=by)
+    said = f"caused by a vendor, {vendor}" if vendor else "not caused by a vendor"
+    lifecycle.note(incident, TimelineEntry.Kind.MESSAGE, f"The page says it was {said}.", by=by)
+
+
 def ask(message: Message) -> None:
     """Mail whoever has to approve this draft, once for each text."""
     people = [person.pk for person in approvals.approvers(message)]
@@ -302,6 +334,8 @@ def leave(message: Message) -> None:
         _give_notice(message)
     elif message.audience == Message.Audience.INTERNAL:
         _announce(message, letters.internal_letter(message), "staff", inside(incident))
+    elif message.is_postmortem:
+        page.publish_postmortem(incident.ref, message.text, by=message.approved_by, reason=message.corrects)
     elif not message.is_statement:
         message.next_update_by = duties.next_promise(incident)
         message.save(update_fields=["next_update_by"])
@@ -326,7 +360,7 @@ def _signature(message: Message) -> str:
 
 def _recipients(message: Message) -> int:
     """How many addresses would get it now."""
-    if message.is_statement:
+    if message.is_statement or message.is_postmortem:
         return 0
     if message.is_notice:
         return reach("contracts", customers_of(message.incident))
@@ -339,6 +373,8 @@ def _note_sent(message: Message) -> None:
         where = f"Mail to {_recipients(message)} customer contacts"
     elif message.audience == Message.Audience.CUSTOMERS:
         where = f"Status page and mail to {_recipients(message)} addresses"
+    elif message.is_postmortem:
+        where = "Page of the incident"
     elif message.audience == Message.Audience.PAGE:
         where = "Status page"
     elif message.is_statement:

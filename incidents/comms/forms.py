@@ -11,6 +11,8 @@ from incidents.comms.models import LegalDeadline, Message
 from incidents.lifecycle.actions import FUTURE_SLACK
 from incidents.lifecycle.forms import SeenForm, UtcField
 from incidents.lifecycle.models import Incident
+from statuspage.models import Vendor
+from statuspage.publish import BODY_LENGTH
 
 
 class AssertsField(forms.ChoiceField):
@@ -195,6 +197,51 @@ class StatementForm(forms.Form):
 
     def text(self) -> str:
         return str(self.cleaned_data["said"])
+
+
+class PublicPostmortemForm(forms.Form):
+    """What customers read of what was learned; once one stands, what was wrong with it."""
+
+    said = forms.CharField(
+        label="For customers",
+        max_length=BODY_LENGTH,
+        widget=forms.Textarea(attrs={"rows": 16}),
+        help_text="Markdown. It stands on the page of the incident, in its feeds and in the public interface.",
+    )
+    corrects = forms.CharField(
+        label="What was wrong with the one readers have seen?",
+        max_length=300,
+        help_text="The page tells them.",
+        error_messages={"required": "Say what was wrong with the one readers have seen; the page tells them."},
+    )
+
+    def __init__(self, *args: Any, text: str = "", seen: bool = False, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.initial["said"] = text
+        if not seen:
+            del self.fields["corrects"]
+
+    def text(self) -> str:
+        return str(self.cleaned_data["said"])
+
+
+class WithdrawPostmortemForm(forms.Form):
+    reason = forms.CharField(
+        label="Why is it withdrawn?",
+        max_length=300,
+        help_text="The page tells readers.",
+        error_messages={"required": "Say why; the page tells readers."},
+    )
+
+
+class VendorForm(forms.Form):
+    vendor = forms.ModelChoiceField(
+        Vendor.objects.all(),
+        label="Which vendor caused it?",
+        required=False,
+        empty_label="None",
+        help_text="The page says so, with a link to the vendor's own status page.",
+    )
 
 
 class LawForm(forms.Form):

@@ -45,6 +45,7 @@ class Message(models.Model):
         INCIDENT_NOTICE = "incident_notice", "Incident notice"
         BREACH_NOTICE = "breach_notice", "Breach notice"
         STATEMENT = "public_statement", "Public statement"
+        POSTMORTEM = "postmortem", "Public post-mortem"
 
     class Audience(models.TextChoices):
         CUSTOMERS = "customers", "Customers and status page"
@@ -66,6 +67,9 @@ class Message(models.Model):
     )
     override_reason = models.CharField(
         max_length=300, blank=True, help_text="Why the outside is told at a severity that tells it nothing"
+    )
+    corrects = models.CharField(
+        max_length=300, blank=True, help_text="What was wrong with the post-mortem that readers have seen"
     )
     content_hash = models.CharField(max_length=64)
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
@@ -110,9 +114,14 @@ class Message(models.Model):
         return self.kind == self.Kind.STATEMENT
 
     @property
+    def is_postmortem(self) -> bool:
+        """What customers read of what was learned, on the incident's page."""
+        return self.kind == self.Kind.POSTMORTEM
+
+    @property
     def is_formal(self) -> bool:
         """Meets the promise of its own name, and no other."""
-        return self.is_notice or self.is_statement
+        return self.is_notice or self.is_statement or self.is_postmortem
 
     @property
     def approval_class(self) -> str:
@@ -122,6 +131,8 @@ class Message(models.Model):
         """
         if self.audience == self.Audience.INTERNAL or self.kind == self.Kind.HOLDING:
             return ""
+        if self.is_postmortem:
+            return "postmortem_public"
         if self.is_formal:
             return self.kind
         return self.Kind.INCIDENT_NOTICE if self.asserts else "status_update"

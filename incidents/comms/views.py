@@ -17,6 +17,7 @@ from incidents.comms.audiences import customers_of
 from incidents.comms.forms import (
     LawForm,
     NoticeForm,
+    PublicPostmortemForm,
     ReviewForm,
     RewriteForm,
     SendBackForm,
@@ -24,8 +25,10 @@ from incidents.comms.forms import (
     StatementForm,
     UnapprovedForm,
     UpdateForm,
+    VendorForm,
     WaiveForm,
     WithdrawForm,
+    WithdrawPostmortemForm,
     asserted,
 )
 from incidents.comms.models import CommsDuty, LegalDeadline, Message
@@ -38,6 +41,7 @@ from irportal.outbox.models import Announcement
 from irportal.outbox.wire import MARKS
 from irportal.parts import StaffRequest, carried_out, render_part
 from irportal.refused import Refused
+from statuspage.models import Notice
 
 UPDATE = "incidents/comms/update.html"
 CHANGE = "incidents/lifecycle/change.html"
@@ -274,12 +278,16 @@ def rewrite(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
     return _small(request, message.incident, form, "Change the text", "Save and ask for approval again")
 
 
-def _rewrite_form(request: StaffRequest, message: Message) -> RewriteForm | NoticeForm | StatementForm:
+def _rewrite_form(
+    request: StaffRequest, message: Message
+) -> RewriteForm | NoticeForm | StatementForm | PublicPostmortemForm:
     said = request.POST or None
     if message.is_notice:
         return NoticeForm(said, kind=message.kind, text=message.text)
     if message.is_statement:
         return StatementForm(said, text=message.text)
+    if message.is_postmortem:
+        return PublicPostmortemForm(said, text=message.text)
     return RewriteForm(said, text=message.text, asserts=message.asserts)
 
 
@@ -298,6 +306,47 @@ def statement(request: StaffRequest, ref: str) -> HttpResponse:
         return redirect(incident)
     said = "The portal sends this to nobody. Once approved it stands on the incident, to be given out word for word."
     return _small(request, incident, form, "Public statement", "Save and ask for approval", said)
+
+
+@require_http_methods(["GET", "POST"])
+@draft
+def postmortem(request: StaffRequest, ref: str) -> HttpResponse:
+    """Write what customers read of what was learned; the page shows it once everybody asked has approved it."""
+    incident = _incident(ref)
+    shown = Notice.objects.filter(ref=ref).first()
+    stands = shown and shown.postmortem
+    form = PublicPostmortemForm(
+        request.POST or None, text=stands.body if stands else "", seen=bool(shown and shown.postmortems.exists())
+    )
+
+    def write_it(data: dict[str, Any]) -> None:
+        actions.write_postmortem(incident, text=form.text(), corrects=data.get("corrects", ""), by=request.user)
+
+    if carried_out(form, write_it):
+        messages.success(request, "Saved. The public post-mortem waits for approval.")
+        return redirect(incident)
+    return _small(request, incident, form, "Public post-mortem", "Save and ask for approval")
+
+
+@require_http_methods(["GET", "POST"])
+@publish
+def withdraw_postmortem(request: StaffRequest, ref: str) -> HttpResponse:
+    incident, form = _incident(ref), WithdrawPostmortemForm(request.POST or None)
+    if carried_out(form, lambda data: actions.withdraw_postmortem(incident, **data, by=request.user)):
+        messages.success(request, "Withdrawn. The page says so and why.")
+        return redirect(incident)
+    return _small(request, incident, form, "Withdraw the public post-mortem", "Withdraw it")
+
+
+@require_http_methods(["GET", "POST"])
+@publish
+def vendor(request: StaffRequest, ref: str) -> HttpResponse:
+    incident, shown = _incident(ref), Notice.objects.filter(ref=ref).first()
+    form = VendorForm(request.POST or None, initial={"vendor": shown and shown.vendor})
+    if carried_out(form, lambda data: actions.name_vendor(incident, **data, by=request.user)):
+        messages.success(request, "Saved. The page shows it now.")
+        return redirect(incident)
+    return _small(request, incident, form, "Caused by a vendor", "Save")
 
 
 @require_http_methods(["GET", "POST"])

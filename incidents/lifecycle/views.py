@@ -200,7 +200,7 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
         "entries": entries,
         "seen": max((entry.pk for entry in entries), default=0),
         "reach": reach("customers", readers_of(incident)),
-        "notice": Notice.objects.filter(ref=incident.ref).first(),
+        "notice": Notice.objects.told().filter(ref=incident.ref).first(),
         "fields": initial_fields(incident),
         "targets": targets(incident),
         "note_form": NoteForm(initial={"at": now}),

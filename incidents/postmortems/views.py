@@ -196,7 +196,7 @@ def _approved_by(message: Message) -> str:
 def _updates(incident: Incident) -> list[dict[str, Any]]:
     """What the public was told, oldest first."""
     public = incident.messages.filter(status=Message.Status.SENT).exclude(audience=Message.Audience.INTERNAL)
-    public = public.exclude(kind__in=[*Message.NOTICES, Message.Kind.STATEMENT])
+    public = public.exclude(kind__in=[*Message.NOTICES, Message.Kind.STATEMENT, Message.Kind.POSTMORTEM])
     return [
         {
             "at": message.sent_at,

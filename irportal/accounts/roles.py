@@ -12,6 +12,7 @@ PUBLISH = RESPOND | {
 EDITED = [
     "statuspage.componentgroup",
     "statuspage.component",
+    "statuspage.vendor",
     "incidents.customer",
     "incidents.rolecontact",
     "outbox.endpoint",

@@ -208,4 +208,43 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(models.F('notice'), models.F('component'), condition=models.Q(('ended_at', None)), name='span_one_open', violation_error_message='A component has one state in an incident at a time.'), models.CheckConstraint(condition=models.Q(('ended_at', None), ('ended_at__gte', models.F('began_at')), _connector='OR'), name='span_ends_after_it_began', violation_error_message='A state cannot end before it began.')],
             },
         ),
+        migrations.CreateModel(
+            name='Vendor',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(max_length=80)),
+                ('address', models.CharField(help_text='Where their status page is, such as https://status.example.com', max_length=200, unique=True)),
+                ('watched', models.TextField(blank=True, help_text='As their page names them, one a line; none means the page as a whole.', max_length=2000, verbose_name='components that matter')),
+                ('state', models.CharField(blank=True, choices=[('operational', 'Operational'), ('degraded_performance', 'Degraded performance'), ('partial_outage', 'Partial outage'), ('major_outage', 'Major outage'), ('under_maintenance', 'Under maintenance')], editable=False, max_length=20)),
+                ('words', models.CharField(blank=True, editable=False, max_length=200)),
+                ('etag', models.CharField(blank=True, editable=False, max_length=200)),
+                ('problem', models.CharField(blank=True, editable=False, max_length=200)),
+                ('asked_at', models.DateTimeField(editable=False, null=True)),
+                ('read_at', models.DateTimeField(editable=False, null=True)),
+                ('components', models.ManyToManyField(blank=True, help_text='Which of ours depend on them.', related_name='vendors', to='statuspage.component')),
+            ],
+            options={
+                'ordering': [django.db.models.functions.text.Lower('name'), 'id'],
+            },
+        ),
+        migrations.AddField(
+            model_name='notice',
+            name='vendor',
+            field=models.ForeignKey(help_text='Who caused it', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='notices', to='statuspage.vendor'),
+        ),
+        migrations.CreateModel(
+            name='NoticePostmortem',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('code', models.CharField(default=statuspage.models.new_code, editable=False, max_length=12, unique=True)),
+                ('body', models.TextField(blank=True, help_text='Markdown; empty where the post-mortem is withdrawn')),
+                ('reason', models.CharField(blank=True, help_text='What was wrong with the one before', max_length=300)),
+                ('created_at', models.DateTimeField()),
+                ('notice', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='postmortems', to='statuspage.notice')),
+            ],
+            options={
+                'ordering': ['-id'],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('body', ''), _negated=True), models.Q(('reason', ''), _negated=True), _connector='OR'), name='postmortem_withdrawn_has_reason', violation_error_message='Say why the post-mortem is withdrawn.')],
+            },
+        ),
     ]

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from irportal import prose as text
 from irportal.outbox import wire
 from statuspage import rhythm, rollup
+from statuspage.models import Component
 
 register = template.Library()
 
@@ -37,6 +38,11 @@ def shape(state: str, *, coloured: bool = False) -> SafeString:
 @register.filter
 def tone(state: str) -> str:
     return rollup.SHAPES[state]
+
+
+@register.filter
+def state_word(state: str) -> str:
+    return Component.State(state).label
 
 
 @register.simple_tag

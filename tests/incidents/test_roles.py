@@ -42,6 +42,8 @@ MAY = {
     "message-without": (PUBLISHERS, PUBLISHERS),
     "notice": (RESPONDERS, RESPONDERS),
     "statement": (RESPONDERS, RESPONDERS),
+    "public-postmortem": (RESPONDERS, RESPONDERS),
+    "vendor": (PUBLISHERS, PUBLISHERS),
     "law-enter": (RESPONDERS, RESPONDERS),  # a date only makes things earlier
     "law-withdraw": (PUBLISHERS, PUBLISHERS),
     "message-send-back": (PUBLISHERS, PUBLISHERS),
@@ -52,6 +54,7 @@ MAY = {
     "postmortem-send-back": (NOBODY, RESPONDERS),
     "postmortem-approve": (NOBODY, COMMANDERS | PUBLISHERS),
     "postmortem-pdf": (EVERYBODY, NOBODY),
+    "postmortem-withdraw": (PUBLISHERS, PUBLISHERS),
 }
 DAY = timedelta(days=1)
 SECRET = "Pool of tenant Northwind drained"
@@ -124,7 +127,7 @@ def test_htmx_parts_are_as_private_as_their_pages(client, addresses):
 def test_nothing_of_an_incident_is_public_before_somebody_publishes_it(client, addresses):
     resolver = get_resolver().namespace_dict["statuspage"][1]
     names = [key for key in resolver.reverse_dict if isinstance(key, str)]
-    with_argument = ("incident", "by-ref", "leave", "confirm", "manage")
+    with_argument = ("incident", "incident-json", "by-ref", "leave", "confirm", "manage")
     public = [reverse(f"statuspage:{name}") for name in names if name not in with_argument]
     for address in [*public, "/i/INC-1", "/healthz", "/portal/pulse/", "/accounts/login/"]:
         answer = client.get(address)

@@ -1,4 +1,4 @@
-"""Posts only to public addresses: whoever names a URL must not be able to reach what only we can reach.
+"""Asks only public addresses: whoever names a URL must not be able to reach what only we can reach.
 
 A name is looked up once, every answer is judged, and the very address that was judged is dialled. No redirect is
 followed, no proxy of the environment is used, and one deadline holds for everything.
@@ -36,7 +36,7 @@ class Blocked(Exception):
 
 
 class Reply(NamedTuple):
-    """What came back; at most READ_BYTES of the body, and not all of that when time was up."""
+    """What came back; of the body the beginning at most, and not all of that when time was up."""
 
     status: int
     headers: Mapping[str, str]
@@ -48,6 +48,15 @@ def post(url: str, body: bytes, headers: dict[str, str], *, seconds: float = TOT
 
     Raises Blocked, or OSError or HTTPException when no answer came.
     """
+    return _ask("POST", url, body, headers, seconds=seconds, most=READ_BYTES)
+
+
+def get(url: str, headers: dict[str, str], *, seconds: float, most: int) -> Reply:
+    """As `post`, to read what is there: `most` bytes of the body."""
+    return _ask("GET", url, None, headers, seconds=seconds, most=most)
+
+
+def _ask(method: str, url: str, body: bytes | None, headers: dict[str, str], *, seconds: float, most: int) -> Reply:
     parts = check(url)
     host, port = ascii_host(parts), parts.port or PORTS[parts.scheme]
     deadline = time.monotonic() + seconds
@@ -61,11 +70,11 @@ def post(url: str, body: bytes, headers: dict[str, str], *, seconds: float = TOT
         line._create_connection = lambda *asked: dialled.dup()  # type: ignore[attr-defined]
         try:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            line.request("POST", target, body, headers)
+            line.request(method, target, body, headers)
             if line.sock:
                 line.sock.settimeout(max(0.1, deadline - time.monotonic()))
             answer = line.getresponse()
-            return Reply(answer.status, dict(answer.headers.items()), _read(answer))
+            return Reply(answer.status, dict(answer.headers.items()), _read(answer, most))
         finally:
             line.close()
 
@@ -186,10 +195,10 @@ def _cut_at(deadline: float, dialled: socket.socket) -> Iterator[None]:
         timer.cancel()
 
 
-def _read(answer: http.client.HTTPResponse) -> bytes:
+def _read(answer: http.client.HTTPResponse, most: int) -> bytes:
     """What came of the body; the status has said already what counts."""
     with suppress(OSError, http.client.HTTPException):
-        return answer.read(READ_BYTES)
+        return answer.read(most)
     return b""
 
 
