@@ -6,5 +6,6 @@ app_name = "portal"
 urlpatterns = [
     path("", include("incidents.lifecycle.urls")),
     path("", include("incidents.comms.urls")),
+    path("maintenance/", include("incidents.maintenance.urls")),
     path("incidents/<slug:ref>/postmortem/", include("incidents.postmortems.urls")),
 ]

@@ -1,6 +1,9 @@
 """Text people type, shown as HTML: Markdown without HTML, then cleaned with our own list, at every render."""
 
+import html as entities
+
 import nh3
+from django.utils.html import strip_tags
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 
@@ -18,3 +21,8 @@ def render(source: str) -> SafeString:
         link_rel="noopener noreferrer nofollow",
     )
     return mark_safe(html)  # noqa: S308  (cleaned one line above)
+
+
+def plain(source: str) -> str:
+    """Markdown as bare words, for places where only a line of it is shown."""
+    return entities.unescape(strip_tags(render(source))).strip()

@@ -163,6 +163,8 @@ for _state, _share in UPTIME_WEIGHTS.items():
         raise ImproperlyConfigured(f"UPTIME_WEIGHTS names {_state!r}; it can name major_outage, partial_outage, ...")
     if not re.fullmatch(r"1|0|0\.[0-9]{1,4}", _share):
         raise ImproperlyConfigured(f"UPTIME_WEIGHTS gives {_state} {_share!r}; a share is 0 to 1, such as 0.3.")
+# Whether time under maintenance leaves the time uptime is measured over; else it counts as up and is shown grey
+MAINTENANCE_EXCLUDED_FROM_DOWNTIME = env.bool("MAINTENANCE_EXCLUDED_FROM_DOWNTIME", False)
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"

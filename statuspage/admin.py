@@ -11,7 +11,16 @@ from django.utils import timezone
 from irportal.outbox.channels import guard
 from irportal.recorded import ReadOnlyAdmin, RecordedAdmin
 from statuspage import editions, subscriptions
-from statuspage.models import Choice, Component, ComponentGroup, GroupChoice, NoticeComponent, Subscriber, Vendor
+from statuspage.models import (
+    Choice,
+    Component,
+    ComponentGroup,
+    GroupChoice,
+    MaintenanceComponent,
+    NoticeComponent,
+    Subscriber,
+    Vendor,
+)
 
 
 class PartAdmin(RecordedAdmin):
@@ -74,11 +83,13 @@ class ComponentAdmin(PartAdmin):
 def _why_kept(component: Component) -> str:
     """Why a component cannot be deleted, or nothing."""
     notices = NoticeComponent.objects.filter(component=component).count()
+    works = MaintenanceComponent.objects.filter(component=component).count()
     chosen = Choice.objects.filter(component=component).count()
-    if not notices and not chosen:
+    if not notices and not works and not chosen:
         return ""
+    told = f"{notices} published incidents" + (f" and {works} planned maintenances" if works else "")
     return (
-        f"{component.name} stands in {notices} published incidents and {chosen} subscribers chose it. "
+        f"{component.name} stands in {told} and {chosen} subscribers chose it. "
         "Deleting it would change what was said and who is told; rename it instead."
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from statuspage.models import Component, Notice
+from statuspage.planned import WAY
 from statuspage.rollup import DESCRIPTIONS
 from statuspage.snapshot import POSTMORTEM, Facts
 
@@ -14,7 +15,7 @@ Schema = dict[str, Any]
 ABOUT = """The state of every component, incidents and maintenance, in the shape of Statuspage's API v2. Anonymous, GET
 and HEAD only, from any origin. Queries are ignored. Send If-None-Match: what did not change is answered with 304."""
 STAGES = [*Notice.Status.values, Notice.POSTMORTEM]
-MAINTENANCE_STAGES = ["scheduled", "in_progress", "verifying", "completed"]
+MAINTENANCE_STAGES = [status.value for status in WAY]
 TEXT: Schema = {"type": "string"}
 MAYBE_TEXT: Schema = {"type": ["string", "null"]}
 YES_OR_NO: Schema = {"type": "boolean"}
@@ -56,22 +57,42 @@ def _paths() -> dict[str, Any]:
         "/api/v2/scheduled-maintenances/active.json": ("getActive", "Going on", maintenances),
     }
     paths = {path: _get(name, about, _object(page | keys)) for path, (name, about, keys) in documents.items()}
-    one = _get(
-        "getIncident", "One incident, for good at this address", _object(page | {"incident": _ref("OneIncident")})
-    )
-    one["get"]["parameters"] = [{"name": "code", "in": "path", "required": True, "schema": ID}]
-    one["get"]["responses"]["404"] = {"description": "There is no such incident"}
-    paths["/incidents/{code}.json"] = one
+    one = _object(page | {"incident": _ref("OneIncident")})
+    paths["/incidents/{code}.json"] = _get_one("getIncident", "incident", "One incident, for good at this address", one)
     for path, name, media in (
         ("/history.atom", "getAtom", "application/atom+xml"),
         ("/history.rss", "getRss", "application/rss+xml"),
         ("/badge.svg", "getBadge", "image/svg+xml"),
     ):
         paths[path] = _get(
-            name, "The 25 newest incidents" if "history" in path else "The state as a drawing", TEXT, media
+            name,
+            "The 25 newest incidents and maintenances" if "history" in path else "The state as a drawing",
+            TEXT,
+            media,
         )
-    paths["/feed.json"] = _get("getFeed", "The 25 newest incidents", {"type": "object"}, "application/feed+json")
+    paths |= _calendars()
+    paths["/feed.json"] = _get(
+        "getFeed", "The 25 newest incidents and maintenances", {"type": "object"}, "application/feed+json"
+    )
     return paths
+
+
+def _calendars() -> dict[str, Any]:
+    ics = "text/calendar"
+    about = "The calendar of one"
+    return {
+        "/calendar.ics": _get("getCalendar", "Maintenance and incidents as iCalendar", TEXT, ics),
+        "/components/{code}.ics": _get_one("getComponentCalendar", "component", f"{about} component", TEXT, ics),
+        "/maintenance/{code}.ics": _get_one("getMaintenanceCalendar", "maintenance", f"{about} maintenance", TEXT, ics),
+    }
+
+
+def _get_one(name: str, thing: str, about: str, schema: Schema, media: str = "application/json") -> dict[str, Any]:
+    """One of many, by its code."""
+    one = _get(name, about, schema, media)
+    one["get"]["parameters"] = [{"name": "code", "in": "path", "required": True, "schema": ID}]
+    one["get"]["responses"]["404"] = {"description": f"There is no such {thing}"}
+    return one
 
 
 def _get(name: str, about: str, schema: Schema, media: str = "application/json") -> dict[str, Any]:

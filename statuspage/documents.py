@@ -17,8 +17,8 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.csp import build_policy
 
-from statuspage import contract, embedded, feeds, snapshot, spans
-from statuspage.models import Notice, Vendor
+from statuspage import calendar, contract, embedded, feeds, planned, snapshot, spans
+from statuspage.models import Component, Maintenance, Notice, Vendor
 
 HTML, JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
 # Caches in between may keep a document for 15 s; a browser asks each time, so that nobody reloads into old news.
@@ -28,6 +28,7 @@ SVG, ATOM, RSS = (
     "application/atom+xml; charset=utf-8",
     "application/rss+xml; charset=utf-8",
 )
+CALENDAR = "text/calendar; charset=utf-8"
 # Any site may read what is for programs.
 OPEN = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag"}
 FOR_EVER = "public, max-age=315360000, immutable"
@@ -114,6 +115,10 @@ def _notice(code: str) -> Notice | None:
     return Notice.objects.complete().filter(code=code).first()
 
 
+def _maintenance(code: str) -> Maintenance | None:
+    return Maintenance.objects.complete().filter(code=code).first()
+
+
 def _code_of(ref: str) -> str | None:
     return Notice.objects.filter(ref=ref).values_list("code", flat=True).first()
 
@@ -145,6 +150,9 @@ TOPICS = {
     "now": Topic(lambda: ["-"], lambda key: snapshot.Facts()),
     "month": Topic(_all_months, _month),
     "notice": Topic(lambda: Notice.objects.order_by("-id").values_list("code", flat=True), _notice),
+    "maintenance": Topic(lambda: Maintenance.objects.order_by("-id").values_list("code", flat=True), _maintenance),
+    "calendar": Topic(lambda: ["-"], str),
+    "component": Topic(lambda: Component.objects.values_list("code", flat=True), str),
 }
 
 
@@ -178,7 +186,9 @@ def _page_until(facts: snapshot.Facts, now: datetime) -> datetime:
     """The next midnight or percentage, the next promise that becomes late, the next vendor that becomes unknown."""
     due = Notice.objects.open().filter(next_update_by__gte=now).aggregate(at=Min("next_update_by"))["at"]
     stale = [at for vendor in Vendor.objects.all() if (at := vendor.stale_at) and at > now]
-    return min([_uptime_until(facts, now), *stale, *([due + timedelta(seconds=1)] if due else [])])
+    late = [planned.late_at(work, now) for work in facts.works]
+    ends = [_uptime_until(facts, now), *stale, due and due + timedelta(seconds=1), *late]
+    return min(filter(None, ends))
 
 
 def _uptime_until(facts: snapshot.Facts, now: datetime) -> datetime:
@@ -193,6 +203,12 @@ def _notice_until(notice: Notice, now: datetime) -> datetime | None:
     if notice.next_update_by and notice.next_update_by >= now:
         ends.append(notice.next_update_by + timedelta(seconds=1))
     return min(filter(None, ends), default=None)
+
+
+def _maintenance_until(maintenance: Maintenance, now: datetime) -> datetime | None:
+    said = [maintenance.created_at, *(update.display_at for update in maintenance.updates.all())]
+    words = _words_last([*said, maintenance.begins_at, maintenance.over_at], now)
+    return min(filter(None, [words, planned.late_at(maintenance, now)]), default=None)
 
 
 def _month_until(month: date, now: datetime) -> datetime | None:
@@ -247,6 +263,35 @@ KINDS = [
         args=lambda notice: [notice.code],
         key=lambda code: code,
     ),
+    Kind(
+        "maintenance",
+        "maintenance/<slug:code>",
+        "maintenance",
+        snapshot.maintenance_page,
+        until=_maintenance_until,
+        args=lambda maintenance: [maintenance.code],
+        key=lambda code: code,
+    ),
+    Kind(
+        "maintenance",
+        "maintenance/<slug:code>.ics",
+        "maintenance-calendar",
+        calendar.one,
+        CALENDAR,
+        args=lambda maintenance: [maintenance.code],
+        key=lambda code: code,
+    ),
+    Kind("calendar", "calendar.ics", "calendar", calendar.whole, CALENDAR, until=lambda _, now: calendar.until(now)),
+    Kind(
+        "component",
+        "components/<slug:code>.ics",
+        "component-calendar",
+        calendar.of_component,
+        CALENDAR,
+        until=lambda code, now: calendar.until(now, code),
+        args=lambda code: [code],
+        key=lambda code: code,
+    ),
     Kind("now", "history.atom", "history-atom", feeds.atom, ATOM),
     Kind("now", "history.rss", "history-rss", feeds.rss, RSS),
     Kind("now", "feed.json", "feed-json", feeds.json_feed, "application/feed+json; charset=utf-8"),
@@ -259,6 +304,6 @@ KINDS = [
     _api("incidents", snapshot.incidents_json),
     _api("incidents/unresolved", snapshot.unresolved_json),
     _api("scheduled-maintenances", snapshot.maintenances_json),
-    _api("scheduled-maintenances/upcoming", snapshot.maintenances_json),
-    _api("scheduled-maintenances/active", snapshot.maintenances_json),
+    _api("scheduled-maintenances/upcoming", snapshot.upcoming_json),
+    _api("scheduled-maintenances/active", snapshot.active_json),
 ]

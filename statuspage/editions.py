@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from statuspage import documents
 from statuspage.documents import KINDS, TOPICS, Kind
-from statuspage.models import Change, Component, Document, Edition, Notice
+from statuspage.models import Change, Component, Document, Edition, Maintenance, Notice
 
 log = logging.getLogger(__name__)
 
@@ -53,17 +53,34 @@ def touch(*topics: str) -> None:
     transaction.on_commit(refresh, robust=True)
 
 
-def touch_notice(notice: Notice, *, was_started_at: datetime | None = None) -> None:
-    """As `touch`, for a notice and every month since it began; it may have been open in each."""
+def touch_notice(notice: Notice, *, was_started_at: datetime | None = None, component_ids: Iterable[int] = ()) -> None:
+    """As `touch`, for a notice and every month since it began: it may have been open in each. Calendars in turn."""
     began = min(filter(None, [notice.started_at, was_started_at]))
     months = documents.months(began, max(began, timezone.now()))
+    _note_calendars(component_ids)
     touch(f"notice:{notice.code}", *(f"month:{key}" for key in months))
 
 
+def touch_maintenance(maintenance: Maintenance, component_ids: Iterable[int]) -> None:
+    """As `touch`, for maintenance and the month it began or was called off in. Calendars in turn."""
+    day = maintenance.started_at or maintenance.ended_at
+    months = documents.months(day, day) if day else []
+    _note_calendars(component_ids)
+    touch(f"maintenance:{maintenance.code}", *(f"month:{key}" for key in months))
+
+
+def _note_calendars(component_ids: Iterable[int]) -> None:
+    """Calendars are asked for every quarter of an hour: no news waits for them."""
+    codes = Component.objects.filter(pk__in=list(component_ids)).order_by().values_list("code", flat=True)
+    _note(["calendar:-", *(f"component:{code}" for code in codes)], Change.Rank.REBUILD)
+
+
 def touch_component(component: Component) -> None:
-    """As `touch`, and in their turn the incidents that name the component."""
+    """As `touch`, and in their turn the incidents and maintenance that name the component."""
     codes = Notice.objects.filter(hits__component=component).values_list("code", flat=True)
-    _note((f"notice:{code}" for code in codes), Change.Rank.REBUILD)
+    works = Maintenance.objects.filter(hits__component=component).values_list("code", flat=True)
+    _note([*(f"notice:{code}" for code in codes), *(f"maintenance:{code}" for code in works)], Change.Rank.REBUILD)
+    _note(["calendar:-", f"component:{component.code}"], Change.Rank.REBUILD)
     touch()
 
 

@@ -1,7 +1,11 @@
-"""The history as feeds: Atom, RSS and JSON Feed, the newest incidents first. Instants in the text have their date."""
+"""The history as feeds: Atom, RSS and JSON Feed, the newest incidents and maintenance first.
+
+Instants in the text have their date.
+"""
 
 import json
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,10 +18,11 @@ from django.utils.safestring import SafeString
 
 from irportal import prose
 from statuspage import rhythm
-from statuspage.models import Notice
+from statuspage.models import Maintenance, MaintenanceUpdate, Notice, NoticeUpdate
 from statuspage.snapshot import Facts
 
 NEWEST = 25
+Told = Notice | Maintenance
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -79,7 +84,7 @@ def _feed(kind: type[SyndicationFeed], name: str, facts: Facts, now: datetime) -
     feed = kind(
         title=_title(),
         link=settings.PUBLIC_BASE_URL + reverse("statuspage:history"),
-        description=f"Incidents of {settings.ORGANISATION} as the status page tells of them",
+        description=f"Incidents and maintenance of {settings.ORGANISATION} as the status page tells of them",
         language="en",
         author_name=settings.ORGANISATION,
         feed_url=settings.PUBLIC_BASE_URL + reverse(f"statuspage:{name}"),
@@ -91,7 +96,7 @@ def _feed(kind: type[SyndicationFeed], name: str, facts: Facts, now: datetime) -
             title=NOT_XML.sub("", notice.title),
             link=_address(notice),
             description=None,  # type: ignore[arg-type]
-            unique_id=f"tag:{host},2005:Incident/{notice.pk}" if kind is _Atom else _address(notice),
+            unique_id=f"tag:{host},2005:{_name(notice)}/{notice.pk}" if kind is _Atom else _address(notice),
             unique_id_is_permalink=True,
             pubdate=notice.created_at,
             updateddate=notice.told_at,
@@ -100,29 +105,58 @@ def _feed(kind: type[SyndicationFeed], name: str, facts: Facts, now: datetime) -
     return feed.writeString("utf-8").encode()
 
 
-def _notices() -> list[Notice]:
-    return list(Notice.objects.order_by("-created_at", "-id").told()[:NEWEST])
+def _notices() -> list[Told]:
+    """Incidents and maintenance, the newest first."""
+    incidents = Notice.objects.order_by("-created_at", "-id").told()[:NEWEST]
+    works = Maintenance.objects.order_by("-created_at", "-id").complete()[:NEWEST]
+    found: list[Told] = [*incidents, *works]
+    return sorted(found, key=lambda told: told.created_at, reverse=True)[:NEWEST]
+
+
+def _name(told: Told) -> str:
+    return "Maintenance" if isinstance(told, Maintenance) else "Incident"
 
 
 def _title() -> str:
     return f"{settings.ORGANISATION} status: incident history"
 
 
-def _address(notice: Notice) -> str:
+def _address(notice: Told) -> str:
     return settings.PUBLIC_BASE_URL + notice.get_absolute_url()
 
 
-def _words(notice: Notice) -> SafeString:
-    """Every update, newest first, and above them the post-mortem. A stage that is told of again is called an update."""
+def _words(notice: Told) -> SafeString:
+    """Every update, newest first, under the post-mortem, or the time of maintenance.
+
+    A stage that is told of again is called an update.
+    """
     rows, told = [], ""
-    for update in reversed(notice.updates.all()):
+    updates: Iterable[NoticeUpdate | MaintenanceUpdate] = notice.updates.all()
+    for update in reversed(list(updates)):
         stage = "Update" if update.status == told else update.get_status_display()
         told = update.status
         rows.append((rhythm.moment(update.display_at), stage, prose.render(update.body)))
-    for one in reversed(notice.postmortems.all()):
-        if one.is_withdrawn:
-            rows.append((rhythm.moment(one.created_at), "Post-mortem withdrawn", prose.render(one.reason)))
+    rows += _learned(notice) if isinstance(notice, Notice) else []
+    words = format_html_join("", "<p><small>{}</small><br><strong>{}</strong></p>{}", reversed(rows)) or format_html("")
+    return _window(notice) + words if isinstance(notice, Maintenance) else words
+
+
+def _learned(notice: Notice) -> list[tuple[str, str, SafeString]]:
+    """The post-mortem that stands, and those that were withdrawn."""
+    rows = [
+        (rhythm.moment(one.created_at), "Post-mortem withdrawn", prose.render(one.reason))
+        for one in reversed(notice.postmortems.all())
+        if one.is_withdrawn
+    ]
     if stands := notice.postmortem:
         name = "Post-mortem, corrected" if stands.reason else "Post-mortem"
         rows.append((rhythm.moment(stands.created_at), name, prose.render(stands.body)))
-    return format_html_join("", "<p><small>{}</small><br><strong>{}</strong></p>{}", reversed(rows)) or format_html("")
+    return rows
+
+
+def _window(maintenance: Maintenance) -> SafeString:
+    """When it is and what it touches; of what was called off, when it was planned for."""
+    names = ", ".join(hit.component.name for hit in maintenance.hits.all())
+    was = "was planned for " if maintenance.status == Maintenance.Status.CANCELLED else ""
+    when = f"{rhythm.day(maintenance.begins_at)}, {rhythm.span(maintenance.begins_at, maintenance.over_at)}"
+    return format_html("<p>Maintenance: {}{}. {}.</p>", was, when, names)

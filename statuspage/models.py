@@ -48,14 +48,20 @@ class ComponentGroup(models.Model):
 
 class ComponentQuerySet(models.QuerySet["Component"]):
     def with_state(self) -> "ComponentQuerySet":
-        """Add `.state`: the worst that any open notice says of the component, else operational."""
+        """Add `.state`: the worst any open notice says of the component, else whether it is under maintenance."""
         rank = Case(
             *(When(state=state, then=Value(rank)) for state, rank in Component.RANK.items()),
             output_field=models.SmallIntegerField(),
         )
-        worst = NoticeComponent.objects.filter(component=OuterRef("pk"), notice__resolved_at=None).order_by(rank.desc())
+        hits = NoticeComponent.objects.filter(component=OuterRef("pk"), notice__resolved_at=None)
+        worst = hits.exclude(state=Component.State.OPERATIONAL).order_by(rank.desc())
+        works = Maintenance.objects.active().filter(hits__component=OuterRef("pk"))
         return self.annotate(
-            state=Coalesce(Subquery(worst.values("state")[:1]), Value(Component.State.OPERATIONAL.value))
+            state=Coalesce(
+                Subquery(worst.values("state")[:1]),
+                Case(When(Exists(works), then=Value(Component.State.UNDER_MAINTENANCE.value))),
+                Value(Component.State.OPERATIONAL.value),
+            )
         )
 
 
@@ -419,6 +425,204 @@ class StateSpan(models.Model):
 
     def __str__(self) -> str:
         return f"{self.component_id}: {self.get_state_display()} {self.began_at:%Y-%m-%d %H:%M}"
+
+
+class MaintenanceQuerySet(models.QuerySet["Maintenance"]):
+    def open(self) -> "MaintenanceQuerySet":
+        """Planned or going on."""
+        return self.filter(ended_at=None)
+
+    def upcoming(self) -> "MaintenanceQuerySet":
+        """Announced and not begun, the next one first."""
+        return self.filter(status=Maintenance.Status.SCHEDULED).order_by("starts_at", "id")
+
+    def active(self) -> "MaintenanceQuerySet":
+        return self.filter(started_at__isnull=False, ended_at=None)
+
+    def over(self) -> "MaintenanceQuerySet":
+        """Completed or called off."""
+        return self.filter(ended_at__isnull=False)
+
+    def complete(self) -> "MaintenanceQuerySet":
+        """With updates (newest first) and components, in three queries whatever the number of rows."""
+        hits = MaintenanceComponent.objects.select_related("component__group")
+        return self.prefetch_related("updates", Prefetch("hits", hits))
+
+
+class Maintenance(models.Model):
+    """Work that is announced before it happens. Its address, /maintenance/<code>, never changes.
+
+    `starts_at` and `ends_at` are what is planned now, `started_at` and `ended_at` what happened; a plan that was called
+    off has ended without having started. Its components are under maintenance from its start to its end.
+    """
+
+    class Status(models.TextChoices):
+        SCHEDULED = "scheduled", "Scheduled"
+        IN_PROGRESS = "in_progress", "In progress"
+        VERIFYING = "verifying", "Verifying"
+        COMPLETED = "completed", "Completed"
+        CANCELLED = "cancelled", "Cancelled"
+
+    code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
+    number = models.PositiveIntegerField(unique=True)
+    title = models.CharField(max_length=TITLE_LENGTH)
+    status = models.CharField(max_length=11, choices=Status, default=Status.SCHEDULED)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    starts_itself = models.BooleanField(default=True)
+    ends_itself = models.BooleanField(default=True)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    sequence = models.PositiveIntegerField(default=0, help_text="How often its time changed, for calendars (RFC 5545)")
+    created_at = models.DateTimeField()
+
+    objects = MaintenanceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-starts_at", "-id"]
+        permissions = [("plan_maintenance", "Can plan maintenance and tell the public of it")]
+        indexes = [
+            models.Index("starts_at", name="maintenance_starts"),
+            models.Index("id", condition=Q(ended_at=None), name="maintenance_open"),
+            models.Index("ended_at", name="maintenance_ended"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(ends_at__gt=F("starts_at")),
+                name="maintenance_ends_after_start",
+                violation_error_message="Maintenance ends after it starts.",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="scheduled", started_at=None, ended_at=None)
+                | Q(status__in=["in_progress", "verifying"], started_at__isnull=False, ended_at=None)
+                | Q(status="completed", started_at__isnull=False, ended_at__isnull=False)
+                | Q(status="cancelled", started_at=None, ended_at__isnull=False),
+                name="maintenance_status_has_instants",
+                violation_error_message="The times of this maintenance do not fit its status.",
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at=None) | Q(started_at=None) | Q(ended_at__gte=F("started_at")),
+                name="maintenance_ended_after_started",
+                violation_error_message="Maintenance cannot end before it started.",
+            ),
+        ]
+
+    # What documents ask of an incident, they may ask of maintenance.
+    impact = "maintenance"
+    monitoring_at = postmortem = vendor = None
+
+    def __str__(self) -> str:
+        return f"{self.ref} {self.title}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("statuspage:maintenance", args=[self.code])
+
+    @property
+    def ref(self) -> str:
+        return f"MNT-{self.number}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.ended_at is None
+
+    @property
+    def is_active(self) -> bool:
+        return self.started_at is not None and self.is_open
+
+    @property
+    def stage(self) -> str:
+        return self.status
+
+    @property
+    def told_at(self) -> datetime:
+        """When something was last said of it."""
+        return self.updates.all()[0].created_at
+
+    @property
+    def resolved_at(self) -> datetime | None:
+        return self.ended_at
+
+    @property
+    def begins_at(self) -> datetime:
+        """When it began, or is to begin."""
+        return self.started_at or self.starts_at
+
+    @property
+    def over_at(self) -> datetime:
+        """When it was done, or is to be done; the planned end of what was called off."""
+        return self.ended_at if self.started_at and self.ended_at else self.ends_at
+
+
+class MaintenanceUpdate(models.Model):
+    """One text about maintenance as it was published, with the time it was planned for then."""
+
+    class Kind(models.TextChoices):
+        UPDATE = "update"
+        MOVED = "moved"
+
+    maintenance = models.ForeignKey(Maintenance, on_delete=models.PROTECT, related_name="updates")
+    code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
+    kind = models.CharField(max_length=6, choices=Kind, default=Kind.UPDATE)
+    status = models.CharField(max_length=11, choices=Maintenance.Status)
+    body = models.TextField(help_text="Markdown")
+    affected = models.JSONField(default=list, help_text="Frozen: [{code, name, old_status, new_status}]")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    notified = models.BooleanField(default=True, help_text="Whether subscribers were told of it")
+    display_at = models.DateTimeField(help_text="When it was said")
+    created_at = models.DateTimeField(help_text="When it was recorded")
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(body=""),
+                name="maintenance_update_says_something",
+                violation_error_message="An update needs a text.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_status_display()} {self.display_at:%Y-%m-%d %H:%M}"
+
+
+class MaintenanceComponent(models.Model):
+    """A component that is worked on."""
+
+    maintenance = models.ForeignKey(Maintenance, on_delete=models.CASCADE, related_name="hits")
+    component = models.ForeignKey(Component, on_delete=models.PROTECT, related_name="works")
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                F("maintenance"),
+                F("component"),
+                name="maintenance_component_once",
+                violation_error_message="A component is named once.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.component)
+
+
+class MaintenanceReminder(models.Model):
+    """A promise to remind those concerned `lead` before the start; settled when it was kept or came to nothing."""
+
+    maintenance = models.ForeignKey(Maintenance, on_delete=models.CASCADE, related_name="reminders")
+    lead = models.DurationField()
+    due_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True)
+    sent = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["due_at"]
+        indexes = [models.Index("due_at", condition=Q(settled_at=None), name="maintenance_reminder_due")]
+        constraints = [models.UniqueConstraint(F("maintenance"), F("lead"), name="maintenance_reminder_once")]
+
+    def __str__(self) -> str:
+        return f"{self.maintenance_id}: {self.lead} before"
 
 
 class SubscriberQuerySet(models.QuerySet["Subscriber"]):

@@ -47,7 +47,7 @@ def publish(
     notice = Notice.objects.select_for_update().filter(ref=ref).first() or Notice(ref=ref, created_at=now)
     told = spans.Before.of(notice)
     touched = {*told.states, *(component.pk for component, _ in affected)}
-    before = _states(touched)
+    before = states(touched)
     notice.title, notice.impact, notice.started_at = title, impact, started_at
     _move(notice, status, at=said_at)
     notice.next_update_by = next_update_by if notice.is_open else None
@@ -60,10 +60,10 @@ def publish(
         body=body,
         display_at=said_at,
         created_at=now,
-        affected=_record_changes(touched, before, now),
+        affected=record_changes(touched, before, now),
     )
     ledger.append("notice.published", subject=ref, by=by, **_facts(notice, update))
-    editions.touch_notice(notice, was_started_at=told.started_at)
+    editions.touch_notice(notice, was_started_at=told.started_at, component_ids=touched)
     return update
 
 
@@ -187,7 +187,7 @@ def _check_components(affected: list[tuple[Component, str]]) -> None:
         seen.add(component.pk)
 
 
-def _states(ids: set[int]) -> dict[int, str]:
+def states(ids: set[int]) -> dict[int, str]:
     return {component.pk: component.state for component in Component.objects.with_state().filter(pk__in=ids)}
 
 
@@ -212,7 +212,7 @@ def _replace_hits(notice: Notice, affected: list[tuple[Component, str]]) -> None
     )
 
 
-def _record_changes(ids: set[int], before: dict[int, str], now: datetime) -> list[dict[str, str]]:
+def record_changes(ids: set[int], before: dict[int, str], now: datetime) -> list[dict[str, str]]:
     """The frozen line of each component of this update; those whose state changed get `state_changed_at`."""
     rows, changed = [], []
     for component in Component.objects.with_state().filter(pk__in=ids).select_related("group"):

@@ -14,13 +14,17 @@ from django.conf import settings
 from django.db.models import Min, Q
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import timezone
 
 from irportal.ledger.models import Entry
-from statuspage import rhythm, rollup, spans, uptime
+from statuspage import letters, planned, rhythm, rollup, spans, uptime
 from statuspage.models import (
     BASE36,
     Component,
     ComponentGroup,
+    Maintenance,
+    MaintenanceQuerySet,
+    MaintenanceUpdate,
     Notice,
     NoticeComponent,
     NoticePostmortem,
@@ -38,6 +42,7 @@ DEEDS = [
     "component.changed",
     "vendor.changed",
     "vendor.read",
+    *(f"maintenance.{deed}" for deed in letters.DEEDS if deed != "reminded"),
 ]
 MOST_RECENT = 50
 DAYS = 90  # bars
@@ -67,15 +72,22 @@ class Facts:
 
     @cached_property
     def components(self) -> list[Component]:
-        """With their states. Only hits of open notices are looked at, however many there were in the past."""
+        """With their states. Only what is open is looked at, however much there was in the past."""
         states: dict[int, str] = {}
         hits = NoticeComponent.objects.filter(notice__resolved_at=None).values_list("component", "state")
         for pk, state in hits:
             states[pk] = max(state, states.get(pk, Component.State.OPERATIONAL), key=Component.rank)
+        for pk in (hit.component_id for work in self.works if work.is_active for hit in work.hits.all()):
+            states[pk] = max(Component.State.UNDER_MAINTENANCE, states.get(pk, "operational"), key=Component.rank)
         found = list(Component.objects.select_related("group"))
         for component in found:
             component.state = states.get(component.pk, Component.State.OPERATIONAL)
         return found
+
+    @cached_property
+    def works(self) -> list[Maintenance]:
+        """Maintenance that is planned or goes on, the next one first."""
+        return list(Maintenance.objects.open().order_by("starts_at", "id").complete())
 
     @cached_property
     def changed_at(self) -> datetime | None:
@@ -102,14 +114,17 @@ def page(facts: Facts, now: datetime) -> bytes:
     notices = list(Notice.objects.open().complete())
     states = [component.state for component in components]
     verdict = rollup.indicator(states, {notice.impact for notice in notices})
-    last = NoticeUpdate.objects.order_by("-id").first()
+    works = [planned.sheet(maintenance, now) for maintenance in facts.works]
+    last = [NoticeUpdate.objects.order_by("-id").first(), MaintenanceUpdate.objects.order_by("-id").first()]
     this_month = now.astimezone(UTC).date().replace(day=1)
     context = {
         "verdict": verdict,
         "headline": rollup.HEADLINES[verdict],
         "sentence": rollup.sentence(states),
-        "changed_at": last.display_at if last else None,
+        "changed_at": max((update.display_at for update in last if update), default=None),
         "events": [_event(notice, now) for notice in notices],
+        "works": [work for work in works if work["maintenance"].is_active],
+        "upcoming": [work for work in works if not work["maintenance"].is_active],
         "groups": _with_days(_groups(components), now),
         "legend": uptime.LEGEND,
         "method": uptime.explained(spans.method()),
@@ -132,6 +147,17 @@ def incident_page(notice: Notice, now: datetime) -> bytes:
         "postmortems": list(notice.postmortems.all()),
     }
     return _html("incident", context, now, path=notice.get_absolute_url())
+
+
+def maintenance_page(maintenance: Maintenance, now: datetime) -> bytes:
+    """Planned maintenance with all its updates, at its permanent address. Best given a row of `complete()`."""
+    context = {
+        "work": planned.sheet(maintenance, now),
+        "maintenance": maintenance,
+        "verdict": rollup.MAINTENANCE if maintenance.is_active else "",
+        "changed_at": maintenance.updates.all()[0].display_at,
+    }
+    return _html("maintenance", context, now, path=maintenance.get_absolute_url())
 
 
 def history(now: datetime, month: date | None = None) -> bytes | None:
@@ -295,6 +321,8 @@ def _months(first: date, now: datetime, *, last: date | None = None, open_too: b
         busy |= rhythm.days_between(max(began, first), min((notice.resolved_at or now).astimezone(UTC).date(), last))
         if began >= first and (open_too or not notice.is_open):
             by_day.setdefault(began, []).append(_past(notice, now))
+    for day, work in planned.past(begin, end, now, open_too=open_too):
+        by_day.setdefault(day, []).append(work)
     return rhythm.months(first, last, by_day, busy)
 
 
@@ -329,7 +357,7 @@ def summary_json(facts: Facts, now: datetime) -> bytes:
         status=facts.status,
         components=_component_rows(facts),
         incidents=_incident_rows(Notice.objects.open(), facts.rows),
-        scheduled_maintenances=[],
+        scheduled_maintenances=_maintenance_rows(Maintenance.objects.open(), facts.rows),
     )
 
 
@@ -352,7 +380,10 @@ def newest_json(notice: Notice, now: datetime) -> str:
     LONGEST_POST bytes at most: the list of components gives way first, then the end of the text; `shortlink` has all.
     """
     facts = Facts()
-    row = _incident_rows(Notice.objects.filter(pk=notice.pk), facts.rows)[0]
+    return _news(facts, now, _incident_rows(Notice.objects.filter(pk=notice.pk), facts.rows)[0])
+
+
+def _news(facts: Facts, now: datetime, row: dict[str, Any]) -> str:
     newest = row["incident_updates"][0]
     row["incident_updates"] = [newest]
 
@@ -367,6 +398,13 @@ def newest_json(notice: Notice, now: datetime) -> str:
         newest["body"] = _cut(newest["body"], len(whole) - LONGEST_POST)
         whole = told()
     return whole.decode()
+
+
+def maintenance_news(maintenance: Maintenance) -> str:
+    """Maintenance with its newest update alone, as `newest_json` has an incident, under the same key."""
+    facts = Facts()
+    row = _maintenance_rows(Maintenance.objects.filter(pk=maintenance.pk), facts.rows)[0]
+    return _news(facts, timezone.now(), row)
 
 
 def _cut(text: str, over: int) -> str:
@@ -404,8 +442,20 @@ def _as_hit(hit: NoticeComponent, notice: Notice) -> Component:
 
 
 def maintenances_json(facts: Facts, now: datetime) -> bytes:
-    """None yet. The address exists because some clients take a 404 for "no such page at all"."""
-    return _document(facts, now, scheduled_maintenances=[])
+    """The 50 most recent in every state."""
+    return _maintenances(facts, now, Maintenance.objects.all()[:MOST_RECENT])
+
+
+def upcoming_json(facts: Facts, now: datetime) -> bytes:
+    return _maintenances(facts, now, Maintenance.objects.upcoming())
+
+
+def active_json(facts: Facts, now: datetime) -> bytes:
+    return _maintenances(facts, now, Maintenance.objects.active())
+
+
+def _maintenances(facts: Facts, now: datetime, found: MaintenanceQuerySet) -> bytes:
+    return _document(facts, now, scheduled_maintenances=_maintenance_rows(found, facts.rows))
 
 
 def page_id() -> str:
@@ -489,7 +539,7 @@ def _incident_rows(notices: NoticeQuerySet, rows: dict[int, dict[str, Any]]) -> 
     return [_incident_row(notice, rows) for notice in notices.told().prefetch_related("hits")]
 
 
-def _incident_row(notice: Notice, components: dict[int, dict[str, Any]]) -> dict[str, Any]:
+def _incident_row(notice: Notice | Maintenance, components: dict[int, dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": notice.code,
         "name": notice.title,
@@ -507,16 +557,34 @@ def _incident_row(notice: Notice, components: dict[int, dict[str, Any]]) -> dict
     }
 
 
-def _told_rows(notice: Notice) -> list[dict[str, Any]]:
-    """Everything said of an incident, newest first; the post-mortem stands where it was first published."""
-    rows = [(update.created_at, _update_row(update, notice)) for update in notice.updates.all()]
-    if (stands := notice.postmortem) and (at := notice.postmortem_told_at):
+def _told_rows(notice: Notice | Maintenance) -> list[dict[str, Any]]:
+    """Everything said of it, newest first; the post-mortem stands where it was first published."""
+    updates: list[NoticeUpdate | MaintenanceUpdate] = list(notice.updates.all())
+    rows = [(update.created_at, _update_row(update, notice)) for update in updates]
+    if isinstance(notice, Notice) and (stands := notice.postmortem) and (at := notice.postmortem_told_at):
         rows.insert(0, (at, _postmortem_row(stands, notice, at)))
         rows.sort(key=lambda row: row[0], reverse=True)
     return [row for _, row in rows]
 
 
-def _update_row(update: NoticeUpdate, notice: Notice) -> dict[str, Any]:
+def _maintenance_rows(found: MaintenanceQuerySet, rows: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [_maintenance_row(maintenance, rows) for maintenance in found.prefetch_related("updates", "hits")]
+
+
+def _maintenance_row(maintenance: Maintenance, components: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """An incident's row, and when it is planned. Clients know none that is cancelled: to them it is completed."""
+    row = _incident_row(maintenance, components) | {
+        "status": planned.api_status(maintenance.status),
+        "shortlink": settings.PUBLIC_BASE_URL + maintenance.get_absolute_url(),
+        "scheduled_for": _stamp(maintenance.starts_at),
+        "scheduled_until": _stamp(maintenance.ends_at),
+    }
+    for shown, update in zip(row["incident_updates"], maintenance.updates.all(), strict=True):
+        shown |= {"status": planned.api_status(update.status), "deliver_notifications": update.notified}
+    return row
+
+
+def _update_row(update: NoticeUpdate | MaintenanceUpdate, notice: Notice | Maintenance) -> dict[str, Any]:
     return {
         "id": update.code,
         "status": update.status,

@@ -11,7 +11,8 @@ from django.conf import settings
 from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Least
 
-from statuspage.models import Component, Notice, StateSpan
+from statuspage import planned
+from statuspage.models import Component, Maintenance, Notice, StateSpan
 from statuspage.uptime import Method, Record, Stretch
 
 OPERATIONAL = Component.State.OPERATIONAL
@@ -131,6 +132,9 @@ def records(components: Iterable[Component], begin: datetime, now: datetime) -> 
         stretches[pk].append(Stretch(state, began, ended or now))
         if at:
             adjusted[pk] = max(at, adjusted.get(pk, at))
+    components = list(components)
+    for pk, works in planned.windows([one.pk for one in components], begin, now).items():
+        stretches[pk] += [Stretch(Component.State.UNDER_MAINTENANCE, *window) for window in works]
     since = _known_since()
     return {
         one.pk: Record(since.get(one.pk, one.created_at), stretches.get(one.pk, ()), adjusted.get(one.pk))
@@ -146,16 +150,19 @@ def _known_since() -> dict[int, datetime]:
 
 
 def anything_counts_now() -> bool:
-    """Whether time that passes changes percentages: a component is in a state that counts as down."""
+    """Whether time that passes changes percentages: a component is in a state that counts as down, or is left out."""
     counted = [state for state, share in method().weights.items() if share]
+    if Component.State.UNDER_MAINTENANCE in {*counted, *method().left_out} and Maintenance.objects.active().exists():
+        return True
     return StateSpan.objects.filter(ended_at=None, state__in=counted).exists()
 
 
 def method() -> Method:
     """The method in force."""
-    return _method(tuple(settings.UPTIME_WEIGHTS.items()))
+    return _method(tuple(settings.UPTIME_WEIGHTS.items()), settings.MAINTENANCE_EXCLUDED_FROM_DOWNTIME)
 
 
 @cache
-def _method(weights: tuple[tuple[str, str], ...]) -> Method:
-    return Method({state: Fraction(share) for state, share in weights})
+def _method(weights: tuple[tuple[str, str], ...], without_maintenance: bool) -> Method:
+    left_out = frozenset({Component.State.UNDER_MAINTENANCE.value} if without_maintenance else ())
+    return Method({state: Fraction(share) for state, share in weights}, left_out)

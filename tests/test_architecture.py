@@ -21,7 +21,10 @@ LEVELS = [
     {"statuspage"},
     {"incidents.policy"},
     {"incidents.lifecycle"},
-    {f"incidents.{name}" for name in ("comms", "runbooks", "evidence", "postmortems", "clocks", "oncall")},
+    {
+        f"incidents.{name}"
+        for name in ("comms", "runbooks", "evidence", "postmortems", "clocks", "oncall", "maintenance")
+    },
     {"incidents.workflow"},
     {f"incidents.{name}" for name in ("intake", "drills", "readiness", "plans", "metrics")},
 ]

@@ -8,6 +8,7 @@ PUBLISH = RESPOND | {
     "incidents.waive_duty",
     "incidents.approve_postmortem",
     "outbox.resend_delivery",
+    "statuspage.plan_maintenance",
 }
 EDITED = [
     "statuspage.componentgroup",

@@ -1,12 +1,11 @@
 """Words and shapes of the public page. Everything is UTC, whatever time zone the request has."""
 
-import html
 from datetime import UTC, datetime
 
 from django import template
 from django.conf import settings
 from django.utils import timezone
-from django.utils.html import format_html, strip_tags
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from irportal import prose as text
@@ -69,11 +68,16 @@ def local(at: datetime) -> str:
 
 
 @register.filter
+def moment(at: datetime) -> str:
+    """`24 October 2025, 14:45 UTC`."""
+    return rhythm.moment(at)
+
+
+@register.filter
 def prose(source: str) -> SafeString:
     return text.render(source)
 
 
 @register.filter
 def plain(source: str) -> str:
-    """Markdown as bare words, for places where only a line of it is shown."""
-    return html.unescape(strip_tags(text.render(source))).strip()
+    return text.plain(source)

@@ -11,6 +11,7 @@ from incidents.lifecycle.models import Incident, TimelineEntry
 from irportal.ledger.models import Entry
 from irportal.outbox.models import Announcement
 from tests import people
+from tests.statuspage.factories import announced
 
 pytestmark = pytest.mark.django_db
 EVERYBODY = {"viewer", "responder", "commander", "publisher", "admin"}
@@ -55,13 +56,22 @@ MAY = {
     "postmortem-approve": (NOBODY, COMMANDERS | PUBLISHERS),
     "postmortem-pdf": (EVERYBODY, NOBODY),
     "postmortem-withdraw": (PUBLISHERS, PUBLISHERS),
+    "maintenances": (EVERYBODY, NOBODY),
+    "maintenance": (EVERYBODY, NOBODY),
+    "maintenance-plan": (PUBLISHERS, PUBLISHERS),
+    "maintenance-change": (PUBLISHERS, PUBLISHERS),
+    "maintenance-start": (PUBLISHERS, PUBLISHERS),
+    "maintenance-tell": (PUBLISHERS, PUBLISHERS),
+    "maintenance-extend": (PUBLISHERS, PUBLISHERS),
+    "maintenance-finish": (PUBLISHERS, PUBLISHERS),
+    "maintenance-cancel": (PUBLISHERS, PUBLISHERS),
 }
 DAY = timedelta(days=1)
 SECRET = "Pool of tenant Northwind drained"
 
 
 @pytest.fixture
-def addresses(declare, update, lee, freezer) -> dict[str, str]:
+def addresses(declare, update, lee, freezer, organisation) -> dict[str, str]:
     """The address of every page: INC-1 is open with a draft that waits, INC-2 is resolved with a post-mortem."""
     incident, over = declare(title=SECRET), declare(title=f"{SECRET} again")
     update(incident, customer_text=f"{SECRET}.", by=lee, send=False)
@@ -74,7 +84,12 @@ def addresses(declare, update, lee, freezer) -> dict[str, str]:
     subjects = {"message": incident.messages.get().pk, "duty-": incident.duties.first().pk, "correct": entry.pk}
     subjects["law-withdraw"] = law.pk
     found = {}
+    work = announced(organisation["api"])
     for name in MAY:
+        if name.startswith("maintenance"):
+            args = [] if name in ("maintenances", "maintenance-plan") else [work.number]
+            found[name] = reverse(f"portal:{name}", args=args)
+            continue
         ref = over.ref if name.startswith("postmortem") else incident.ref
         pk = next((pk for subject, pk in subjects.items() if name.startswith(subject)), None)
         args = [] if name.startswith(("home", "declare-")) or name in ("declare", "due") else [ref]
@@ -128,6 +143,7 @@ def test_nothing_of_an_incident_is_public_before_somebody_publishes_it(client, a
     resolver = get_resolver().namespace_dict["statuspage"][1]
     names = [key for key in resolver.reverse_dict if isinstance(key, str)]
     with_argument = ("incident", "incident-json", "by-ref", "leave", "confirm", "manage")
+    with_argument += ("maintenance", "maintenance-calendar", "component-calendar")
     public = [reverse(f"statuspage:{name}") for name in names if name not in with_argument]
     for address in [*public, "/i/INC-1", "/healthz", "/portal/pulse/", "/accounts/login/"]:
         answer = client.get(address)

@@ -6,8 +6,9 @@ from typing import Any
 
 from django.utils import timezone
 
+from statuspage import maintenance
 from statuspage import publish as public
-from statuspage.models import Component, ComponentGroup, NoticeUpdate, Subscriber
+from statuspage.models import Component, ComponentGroup, Maintenance, NoticeUpdate, Subscriber
 
 _numbers = itertools.count(1)
 
@@ -45,3 +46,21 @@ def past_incident(ref: str, *, started_at: datetime, minutes: int = 34, **given:
     """An incident that was resolved `minutes` after it started."""
     said_at = started_at + timedelta(minutes=minutes)
     return publish("resolved", ref=ref, started_at=started_at, said_at=said_at, **({"impact": "minor"} | given))
+
+
+def planned(*components: Component, **given: Any) -> maintenance.Plan:
+    """Two hours of work that begin in two days."""
+    starts_at = given.pop("starts_at", timezone.now() + timedelta(days=2))
+    facts: dict[str, Any] = {
+        "title": "Database upgrade",
+        "starts_at": starts_at,
+        "ends_at": starts_at + timedelta(hours=2),
+        "components": components,
+    }
+    return maintenance.Plan(**(facts | given))
+
+
+def announced(*components: Component, silent: str = "", **given: Any) -> Maintenance:
+    """That work, announced; on a component of its own unless some are given."""
+    plan = planned(*(components or (component("Dashboard"),)), **given)
+    return maintenance.announce(plan, text="We move to a larger database.", by=None, silent=silent).maintenance

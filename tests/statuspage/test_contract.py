@@ -8,12 +8,13 @@ from django.utils import timezone
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from statuspage import contract, documents
-from statuspage.models import Component, Notice
+from statuspage import contract, documents, maintenance
+from statuspage.models import Component, Maintenance, Notice
 from statuspage.snapshot import Facts
-from tests.statuspage.factories import component, past_incident, publish
+from tests.statuspage.factories import announced, component, past_incident, publish
 
 pytestmark = pytest.mark.django_db
+CODES = {"/incidents/{": Notice, "/maintenance/{": Maintenance, "/components/{": Component}
 
 
 @pytest.fixture
@@ -22,8 +23,8 @@ def described(db) -> dict:
 
 
 @pytest.fixture
-def busy() -> None:
-    """Components in a group and without one, an incident in every stage, one that is over."""
+def busy(lin) -> None:
+    """Components in a group and without one, an incident in every stage, one that is over; maintenance as well."""
     api, board = component("Agent API", group="Platform"), component("Dashboard")
     Component.objects.filter(pk=api.pk).update(description="Answers agents")
     past_incident("INC-1", started_at=timezone.now() - timedelta(days=4))
@@ -31,6 +32,12 @@ def busy() -> None:
         ref = f"INC-{number + 2}"
         publish("investigating", (api, "major_outage"), (board, "degraded_performance"), ref=ref, impact="major")
         publish(status, (api, "partial_outage"), ref=ref, impact="minor")
+    _, begun, verifying, over, off = (announced(api, board, title=f"Work {number}") for number in range(5))
+    for work in (begun, verifying, over):
+        maintenance.start(work, by=lin)
+    maintenance.tell_more(verifying, status="verifying", text="Nearly there.", by=lin, silent="Only for the page")
+    maintenance.finish(over, by=lin)
+    maintenance.cancel(off, by=lin)
 
 
 def test_the_description_is_valid(described):
@@ -41,7 +48,7 @@ def test_every_json_document_is_described_and_nothing_else(described):
     written = {
         f"/{kind.route}"
         for kind in documents.KINDS
-        if "json" in kind.media or kind.media.startswith(("image", "application/r", "application/a"))
+        if "json" in kind.media or kind.media.startswith(("image", "application/r", "application/a", "text/calendar"))
     }
     written = {path.replace("<slug:code>", "{code}") for path in written if path != "/"} - {"/openapi.json"}
 
@@ -54,8 +61,8 @@ def test_every_document_keeps_to_the_description(client, described, request, sta
         request.getfixturevalue("busy")
     for path, item in described["paths"].items():
         media, content = next(iter(item["get"]["responses"]["200"]["content"].items()))
-        codes = Notice.objects.values_list("code", flat=True) if "{code}" in path else [""]
-        for code in codes:
+        things = next((things for start, things in CODES.items() if path.startswith(start)), None)
+        for code in things.objects.values_list("code", flat=True) if things else [""]:
             answer = client.get(path.replace("{code}", code))
             assert answer.status_code == 200
             assert answer["Content-Type"].partition(";")[0] == media
