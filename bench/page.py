@@ -226,7 +226,7 @@ def fill(components: int, past: int) -> None:
     from django.utils import timezone
 
     from statuspage import editions
-    from statuspage.models import Component, ComponentGroup, Notice, NoticeComponent, NoticeUpdate
+    from statuspage.models import Component, ComponentGroup, Notice, NoticeComponent, NoticeUpdate, StateSpan
 
     now = timezone.now()
     for number in range(Component.objects.count(), components):
@@ -248,6 +248,16 @@ def fill(components: int, past: int) -> None:
     )  # fmt: skip
     NoticeComponent.objects.bulk_create(
         NoticeComponent(notice=notice, component=parts[notice.pk % len(parts)], state="partial_outage")
+        for notice in notices
+    )
+    StateSpan.objects.bulk_create(
+        StateSpan(
+            notice=notice,
+            component=parts[notice.pk % len(parts)],
+            state="partial_outage",
+            began_at=notice.started_at,
+            ended_at=notice.resolved_at,
+        )
         for notice in notices
     )
     NoticeUpdate.objects.bulk_create(
