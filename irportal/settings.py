@@ -281,6 +281,7 @@ for _name in WEBHOOK_ALLOW_CIDRS:
         ipaddress.ip_network(_name)
     except ValueError:
         raise ImproperlyConfigured(f"WEBHOOK_ALLOW_CIDRS has {_name!r}; give networks such as 10.1.0.0/16.") from None
+WEBHOOK_READERS_INSIDE = env.bool("WEBHOOK_READERS_INSIDE", False)  # whether visitors may name those networks, too
 _ports = env.list("WEBHOOK_PORTS", default=["443"])
 if not all(port.isdecimal() and 0 < int(port) < 65536 for port in _ports):
     raise ImproperlyConfigured(f"WEBHOOK_PORTS is {','.join(_ports)!r}; give ports such as 443,8443.")

@@ -164,9 +164,9 @@ class VendorAdmin(RecordedAdmin):
 class SubscriberAdmin(ReadOnlyAdmin):
     """Subscribers choose for themselves; staff can only put an end to a subscription, for good."""
 
-    list_display = ["__str__", "hears_of", "floor", "language", "time_zone", "confirmed_at", "left_at"]
-    list_filter = [StandingFilter, "is_standing", "floor", "language", "groups", "components"]
-    search_fields = ["email"]
+    list_display = ["__str__", "way", "hears_of", "floor", "language", "time_zone", "confirmed_at", "left_at"]
+    list_filter = [StandingFilter, "way", "is_standing", "floor", "language", "groups", "components"]
+    search_fields = ["email", "host"]
     actions = ["put_an_end"]
     show_full_result_count = False
 

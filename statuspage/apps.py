@@ -11,7 +11,7 @@ class StatuspageConfig(AppConfig):
         from irportal.outbox import engine
         from statuspage import audiences, editions, requests, subscriptions, timetable, vendors
 
-        outbox.register("asker", audiences.asker, audiences.no_leave_url)
+        outbox.register("asker", audiences.asker, audiences.no_leave_url, overheard=False)
         outbox.on_leave(subscriptions.complained)
         engine.on_turn(requests.run_due)
         engine.on_turn(subscriptions.end_followers)

@@ -11,7 +11,8 @@ from django.urls import reverse
 from django.utils.translation import gettext, gettext_noop, override
 
 from irportal.outbox.audiences import ROW, Reader
-from statuspage.models import LANGUAGES, Choice, GroupChoice, Notice, Subscriber
+from irportal.outbox.models import Endpoint
+from statuspage.models import LANGUAGES, Choice, GroupChoice, Notice, Subscriber, Way
 from statuspage.subscriptions import token
 
 ABOUT = gettext_noop("You get this because you asked for updates about %(what)s.")
@@ -32,13 +33,19 @@ def subscribers(
     before = [] if told is None else [_with_key(Subscriber.objects.all()).filter(key__in=told).values("pk")]
     found = concerned.union(following, *before)
     rows = _with_key(Subscriber.objects.active().filter(pk__in=found)).annotate(
-        address=F("email"), leave=F("code"), why=_why(incident)
+        address=Case(When(way=Way.MAIL, then="email"), default="host"),
+        leave=F("code"),
+        why=_why(incident),
+        channel=F("way"),
     )
     return rows.order_by("pk").values(*ROW)
 
 
 def _with_key(rows: QuerySet[Subscriber]) -> QuerySet[Any, Any]:
-    return rows.annotate(key=Concat(Value("subscriber:"), Cast("pk", CharField())))
+    """With `key`, which the outbox knows them by (`Subscriber.reader`)."""
+    endpoint = Concat(Value("endpoint:"), Cast("endpoint_id", CharField()))
+    own = Concat(Value("subscriber:"), Cast("pk", CharField()))
+    return rows.annotate(key=Case(When(endpoint=None, then=own), default=endpoint))
 
 
 def _why(incident: str) -> Case:
@@ -79,10 +86,13 @@ def _by_language(words: dict[str, str]) -> Case:
 
 
 def asker(facts: dict[str, Any]) -> list[Reader]:
-    """Who asked for a mail on the public page.
+    """Who asked for a mail, or a post, on the public page.
 
     There is nothing to leave yet; `leave` is set because an address that bounces must be stopped as a reader's.
     """
+    if facts.get("endpoint"):
+        endpoint = Endpoint.objects.filter(pk=facts["endpoint"]).first()
+        return [Reader(endpoint.reader, endpoint.host, leave="asker", channel=endpoint.kind)] if endpoint else []
     why = "You get this one mail because this address was typed in on our status page."
     return [Reader(key=f"asker:{facts['code']}", address=facts["email"], leave="asker", why=why)]
 

@@ -3,16 +3,19 @@
 from functools import cache
 from itertools import groupby
 from typing import Any
+from urllib.parse import urlunsplit
 from zoneinfo import available_timezones
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from irportal.outbox.audiences import in_ascii
+from irportal.outbox.channels import guard
 from irportal.outbox.wire import wire_address
-from statuspage.models import LANGUAGES, Component, ComponentGroup, Notice
+from statuspage.models import LANGUAGES, Component, ComponentGroup, Notice, Way
 from statuspage.requests import Wanted
 
 FLOORS = {
@@ -117,6 +120,53 @@ class MailForm(ChooseForm, ReadingForm):
 class SubscribeForm(AddressForm, MailForm):
     def wanted(self) -> Wanted:
         return Wanted(**{name: value for name, value in self.cleaned_data.items() if name != "email"})
+
+
+class EndpointForm(forms.Form):
+    """Where a program or a chat room listens."""
+
+    url = forms.CharField(
+        label=_("Address to post to"),
+        max_length=500,
+        error_messages={
+            "required": _("Give the address updates should be posted to."),
+            "max_length": _("An address can have 500 characters at most."),
+        },
+    )
+
+    def clean_url(self) -> str:
+        """The address as it is posted to: the host in lower case, no port where it is the usual one."""
+        try:
+            parts = guard.check(self.cleaned_data["url"], trusted=settings.WEBHOOK_READERS_INSIDE)
+            host = guard.ascii_host(parts)
+        except guard.Blocked as blocked:
+            raise ValidationError(
+                _("Nothing can be posted there: %(reason)s. Give a public address that begins with https://."),
+                params={"reason": str(blocked)},
+            ) from blocked
+        port = "" if parts.port in (None, guard.PORTS[parts.scheme]) else f":{parts.port}"
+        named = f"[{host}]" if ":" in host else host
+        return urlunsplit((parts.scheme, f"{named}{port}", parts.path or "/", parts.query, ""))
+
+
+class PostForm(EndpointForm, ChooseForm):
+    """Updates for a webhook or a chat room."""
+
+    way = forms.ChoiceField(
+        choices={
+            Way.WEBHOOK: _("A program: signed JSON (webhook)"),
+            Way.CHAT: _("A chat room: Slack, Mattermost or what takes the same"),
+        },
+        label=_("Who listens there?"),
+        error_messages={
+            "required": _("Say who listens there: a program or a chat room."),
+            "invalid_choice": _("Say who listens there: a program or a chat room."),
+        },
+    )
+
+    def wanted(self) -> Wanted:
+        chosen = self.cleaned_data
+        return Wanted(groups=chosen["groups"], components=chosen["components"], floor=chosen["floor"])
 
 
 class FollowForm(AddressForm, ReadingForm):

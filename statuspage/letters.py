@@ -1,10 +1,12 @@
-"""The words of the page's own mails. In those to visitors nothing was chosen by whoever asked."""
+"""The words of the page's own mails and posts. In those to visitors nothing was chosen by whoever asked."""
 
+import json
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from statuspage import rhythm
 from statuspage.models import Maintenance, MaintenanceUpdate
@@ -42,16 +44,14 @@ def _letter(topic: str, title: str, context: dict[str, Any]) -> Letter:
     return Letter(" ".join(subject.split()), text.strip() + "\n", html)
 
 
-def confirm_letter(token: str) -> Letter:
-    """Asks whoever reads the mailbox whether they want updates."""
-    link = settings.PUBLIC_BASE_URL + reverse("statuspage:confirm", args=[token])
-    return _letter("confirm", "Confirm your updates", {"link": link})
-
-
-def manage_letter(token: str) -> Letter:
-    """Brings a subscriber the link where they choose components or leave."""
-    link = settings.PUBLIC_BASE_URL + reverse("statuspage:manage", args=[token])
-    return _letter("manage", "Your updates", {"link": link})
+TITLES = {"confirm": _("Confirm your updates"), "manage": _("Your updates")}
+POSTED = {
+    "confirm": _(
+        "Somebody asked for status updates of %(organisation)s here. If that was you, follow the link and press the "
+        "button. It works once, within 48 hours. If it was not you, do nothing: no updates are sent without the button."
+    ),
+    "manage": _("Change or stop the status updates of %(organisation)s here. The link works for 48 hours."),
+}
 
 
 def maintenance_letter(maintenance: Maintenance, deed: str, update: MaintenanceUpdate) -> Letter:
@@ -81,3 +81,20 @@ def maintenance_letter(maintenance: Maintenance, deed: str, update: MaintenanceU
 def told_before(maintenance: Maintenance, update: MaintenanceUpdate) -> list[MaintenanceUpdate]:
     """The texts before this one that its mail repeats, newest first."""
     return list(maintenance.updates.filter(pk__lt=update.pk)[:EARLIER])
+
+
+def letter(topic: str, token: str) -> Letter:
+    """Asks whoever reads the mailbox whether they want updates (`confirm`), or lets them change what they get."""
+    return _letter(topic, str(TITLES[topic]), {"link": _link(topic, token)})
+
+
+def post(topic: str, token: str) -> dict[str, str]:
+    """The same for a webhook and for a chat room: what `outbox.announce` takes."""
+    link, text = _link(topic, token), str(POSTED[topic]) % {"organisation": settings.ORGANISATION}
+    payload = json.dumps({"type": f"subscription.{topic}", "text": text, "link": link}, ensure_ascii=False)
+    room = json.dumps({"text": f"{text}\n{link}"}, ensure_ascii=False)
+    return {"subject": str(TITLES[topic]), "text": text, "html": "", "payload": payload, "public_chat": room}
+
+
+def _link(topic: str, token: str) -> str:
+    return settings.PUBLIC_BASE_URL + reverse(f"statuspage:{topic}", args=[token])

@@ -16,6 +16,8 @@ from django.db.models.functions import Coalesce, Lower
 from django.urls import reverse
 from django.utils import timezone
 
+from irportal.outbox.models import Endpoint
+
 BASE36 = string.digits + string.ascii_lowercase
 TITLE_LENGTH = 200
 LANGUAGES = {  # in which subscribers can be written to, each by its own name
@@ -634,6 +636,9 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
         """Those with this address, however it is capitalised."""
         return self.alias(folded=Lower("email")).filter(folded=email.lower())
 
+    def at_endpoint(self, url: str) -> "SubscriberQuerySet":
+        return self.filter(endpoint__url=url)
+
     def hearing_of(self, component_ids: Iterable[int] | None, impact: str) -> "SubscriberQuerySet":
         """Whose standing wish is to hear of something this bad in these components; None means any."""
         ready = self.filter(is_standing=True, floor__in=Notice.Impact(impact).and_milder)
@@ -648,15 +653,26 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
         )
 
 
+class Way(models.TextChoices):
+    """How somebody is told; the values are the outbox's channels."""
+
+    MAIL = "smtp", "E-mail"
+    WEBHOOK = "webhook", "Webhook"
+    CHAT = "chat", "Chat room"
+
+
 class Subscriber(models.Model):
-    """An address that asked for updates.
+    """An address that asked for updates: a mailbox, or an endpoint where a program or a chat room listens.
 
     A standing one hears of what begins in the components and groups it chose, or on the whole page when it chose
     none, from the impact `floor` on. The others hear of incidents they follow, and end with them.
     """
 
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
+    way = models.CharField("told by", max_length=7, choices=Way, default=Way.MAIL)
     email = models.CharField("e-mail address", max_length=254, validators=[EmailValidator()])
+    endpoint = models.OneToOneField(Endpoint, on_delete=models.SET_NULL, null=True, blank=True)
+    host = models.CharField(max_length=253, blank=True, help_text="All of an endpoint's address that may be shown")
     components: models.ManyToManyField = models.ManyToManyField(
         Component, through="Choice", blank=True, related_name="subscribers"
     )
@@ -681,7 +697,7 @@ class Subscriber(models.Model):
         constraints = [
             models.UniqueConstraint(
                 Lower("email"),
-                condition=Q(left_at=None),
+                condition=Q(left_at=None, way="smtp"),
                 name="subscriber_once",
                 violation_error_message="This address is subscribed already.",
             ),
@@ -698,7 +714,17 @@ class Subscriber(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.email
+        return self.email or f"{self.get_way_display()} {self.pk} at {self.host}"
+
+    @property
+    def subject(self) -> str:
+        """How the ledger names them."""
+        return f"subscriber:{self.pk}"
+
+    @property
+    def reader(self) -> str:
+        """How the outbox names them."""
+        return self.endpoint.reader if self.endpoint else self.subject
 
 
 class Choice(models.Model):
@@ -737,7 +763,7 @@ class SubscriptionRequestQuerySet(models.QuerySet["SubscriptionRequest"]):
 
 
 class SubscriptionRequest(models.Model):
-    """What a visitor asked for, naming nothing but an address. Forgotten after a week."""
+    """What a visitor asked for, naming nothing but an address (`email`, or `url`). Forgotten after a week."""
 
     class Wish(models.TextChoices):
         SUBSCRIBE = "subscribe"
@@ -746,6 +772,9 @@ class SubscriptionRequest(models.Model):
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
     wish = models.CharField(max_length=9, choices=Wish)
     email = models.CharField(max_length=254, validators=[EmailValidator()])
+    way = models.CharField(max_length=7, choices=Way, default=Way.MAIL)
+    url = models.CharField(max_length=500, blank=True)
+    host = models.CharField(max_length=253, blank=True)
     mailbox = models.CharField(max_length=64, help_text="SHA-256 of the address as limits see it")
     incident = models.CharField(max_length=12, blank=True, help_text="Code of the one incident it is about")
     components = models.JSONField(default=list, help_text="Codes of chosen components; no choice is the whole page")
@@ -767,6 +796,7 @@ class SubscriptionRequest(models.Model):
             models.Index("visitor", "made_at", name="request_of_visitor"),
             models.Index("mailbox", "answered_at", condition=Q(mailed=True), name="request_to_mailbox"),
             models.Index("answered_at", condition=Q(mailed=True), name="request_mailed"),
+            models.Index("host", "answered_at", condition=Q(mailed=True) & ~Q(host=""), name="request_to_host"),
             models.Index("made_at", name="request_made"),
         ]
         constraints = [

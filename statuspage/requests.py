@@ -1,7 +1,8 @@
 """What visitors ask for by address: to subscribe, or a link to change their subscription.
 
-A request is only written down. The engine answers it by mail, or not at all, so that nobody who asks can tell from
-the answer, or from how long it took, whether an address is subscribed, suppressed or asked for too often.
+A request is only written down. The engine answers it by mail, or by a post to the webhook or chat room that was named,
+or not at all, so that nobody who asks can tell from the answer, or from how long it took, whether an address is
+subscribed, suppressed or asked for too often.
 """
 
 import hashlib
@@ -9,17 +10,29 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from django.core import signing
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
+from irportal.outbox import endpoints
+from irportal.outbox.models import Endpoint
 from statuspage import letters, subscriptions
-from statuspage.models import Component, ComponentGroup, Notice, Subscriber, SubscriptionRequest
+from statuspage.models import (
+    Component,
+    ComponentGroup,
+    Notice,
+    Subscriber,
+    SubscriberQuerySet,
+    SubscriptionRequest,
+    Way,
+)
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +42,10 @@ KEPT = timedelta(days=7)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MAIL_EVERY, MAILS_A_DAY = timedelta(minutes=15), 3  # to one mailbox, whoever asks
 ASKED_AN_HOUR = 10  # by one visitor
+POSTS_AN_HOUR = 20  # to one host: nobody can aim us at somebody else's server
 MAILS_AN_HOUR = 200  # of the whole page; what is more waits its turn
 A_TURN = 100
+POST_LIFE = timedelta(hours=1)  # a server that does not want our posts is not asked for days
 PRIORITY = 7  # behind word about incidents
 TOPIC = "subscription"
 
@@ -46,17 +61,42 @@ class Wanted(NamedTuple):
     time_zone: str = "UTC"
 
 
+class Address(NamedTuple):
+    """Where to tell somebody: a mailbox, or the `url` of an endpoint as `statuspage.forms` has checked it."""
+
+    email: str = ""
+    way: str = Way.MAIL
+    url: str = ""
+
+    @property
+    def key(self) -> str:
+        """What limits go by: `Ann+news@Reader.example` and `ann@reader.example` are read by the same person."""
+        local, _, domain = self.email.lower().rpartition("@")
+        named = self.url or f"{local.partition('+')[0]}@{domain}"
+        return hashlib.sha256(named.encode()).hexdigest()
+
+
+class Begun(NamedTuple):
+    """What began with a confirmation; `secret` is that of a new webhook, to be shown this once."""
+
+    subscriber: Subscriber
+    secret: str = ""
+
+
 WHOLE_PAGE = Wanted()
 
 
-def ask(wish: str, email: str, wanted: Wanted = WHOLE_PAGE, *, visitor: str, at: datetime) -> None:
+def ask(wish: str, address: Address, wanted: Wanted = WHOLE_PAGE, *, visitor: str, at: datetime) -> None:
     """Write down what was asked. A visitor who asked ten times within the hour is no longer heard."""
     if SubscriptionRequest.objects.filter(visitor=visitor, made_at__gt=at - HOUR).count() >= ASKED_AN_HOUR:
         return
     SubscriptionRequest.objects.create(
         wish=wish,
-        email=email,
-        mailbox=mailbox(email),
+        way=address.way,
+        email=address.email,
+        url=address.url,
+        host=urlsplit(address.url).hostname or "",
+        mailbox=address.key,
         incident=wanted.incident,
         components=[component.code for component in wanted.components],
         groups=[group.code for group in wanted.groups],
@@ -66,12 +106,6 @@ def ask(wish: str, email: str, wanted: Wanted = WHOLE_PAGE, *, visitor: str, at:
         visitor=visitor,
         made_at=at,
     )
-
-
-def mailbox(email: str) -> str:
-    """What limits go by: `Ann+news@Reader.example` and `ann@reader.example` are read by the same person."""
-    local, _, domain = email.lower().rpartition("@")
-    return hashlib.sha256(f"{local.partition('+')[0]}@{domain}".encode()).hexdigest()
 
 
 def visitor_of(address: str) -> str:
@@ -92,6 +126,9 @@ def run_due(now: datetime) -> None:
     old = SubscriptionRequest.objects.filter(made_at__lte=now - KEPT)
     if old.exists():
         old.delete()
+    unused = Endpoint.objects.filter(of_reader=True, verified_at=None, created_at__lte=now - KEPT)
+    if unused.exists():
+        unused.delete()
 
 
 @transaction.atomic
@@ -114,17 +151,31 @@ def _is_within_limits(row: SubscriptionRequest, now: datetime) -> bool:
     to_mailbox = SubscriptionRequest.objects.mailed_since(now - DAY).filter(mailbox=row.mailbox)
     if to_mailbox.count() >= MAILS_A_DAY or to_mailbox.mailed_since(now - MAIL_EVERY).exists():
         return False
+    if row.host and to_host(row.host, now).count() >= POSTS_AN_HOUR:
+        return False
     by_visitor = SubscriptionRequest.objects.filter(mailed=True, visitor=row.visitor, made_at__gt=row.made_at - HOUR)
     return by_visitor.count() < ASKED_AN_HOUR
 
 
+def to_host(host: str, now: datetime) -> QuerySet[SubscriptionRequest]:
+    """The posts of the last hour to endpoints on this host."""
+    return SubscriptionRequest.objects.mailed_since(now - HOUR).filter(host=host)
+
+
 def _mail(row: SubscriptionRequest) -> bool:
-    """Promise the mail that answers; False when there is nothing to say."""
-    subscriber = Subscriber.objects.active().at(row.email).first()
+    """Promise the mail or post that answers; False when there is nothing to say."""
+    subscriber = _at(row, Subscriber.objects.active()).first()
     if subscriber and not _is_more(row, subscriber):
-        letter = letters.manage_letter(subscriptions.manage_token(subscriber))
+        topic, token = "manage", subscriptions.manage_token(subscriber)
     elif row.wish == SubscriptionRequest.Wish.SUBSCRIBE:
-        letter = letters.confirm_letter(token_for(row))
+        topic, token = "confirm", token_for(row)
+    else:
+        return False
+    if row.way == Way.MAIL:
+        to = {"email": subscriber.email if subscriber else row.email}
+        said: dict[str, Any] = letters.letter(topic, token)._asdict()
+    elif endpoint := _endpoint_for(row):
+        to, said = {"endpoint": endpoint.pk}, letters.post(topic, token)
     else:
         return False
     outbox.announce(
@@ -132,13 +183,30 @@ def _mail(row: SubscriptionRequest) -> bool:
         topic=TOPIC,
         thread=f"{TOPIC}-{row.code}",
         audience="asker",
-        facts={"code": row.code, "email": subscriber.email if subscriber else row.email},
-        subject=letter.subject,
-        text=letter.text,
-        html=letter.html,
+        facts={"code": row.code, **to},
         priority=PRIORITY,
+        life=outbox.UPDATE_LIFE if row.way == Way.MAIL else POST_LIFE,
+        **said,
     )
     return True
+
+
+def _at(row: SubscriptionRequest, subscribers: SubscriberQuerySet) -> SubscriberQuerySet:
+    """Whoever has the address of this request."""
+    return subscribers.at(row.email) if row.way == Way.MAIL else subscribers.at_endpoint(row.url)
+
+
+def _endpoint_for(row: SubscriptionRequest) -> Endpoint | None:
+    """Where to post the answer; nowhere when it is an endpoint of our own.
+
+    What nobody has confirmed is of the kind asked for last.
+    """
+    facts = {"kind": row.way, "of_reader": True}
+    endpoint, _ = Endpoint.objects.get_or_create(url=row.url, defaults=facts)
+    if endpoint.of_reader and endpoint.verified_at is None:
+        endpoint.kind, endpoint.is_active, endpoint.disabled_reason = row.way, True, ""
+        endpoint.save(update_fields=["kind", "is_active", "disabled_reason"])
+    return endpoint if endpoint.of_reader else None
 
 
 def _is_more(row: SubscriptionRequest, subscriber: Subscriber) -> bool:
@@ -169,7 +237,7 @@ def to_confirm(token: str, *, at: datetime) -> SubscriptionRequest | None:
 
 
 @transaction.atomic
-def confirm(token: str) -> Subscriber | None:
+def confirm(token: str) -> Begun | None:
     """Begin the subscription this token names, once; None when it may no longer. The record names it by key."""
     ledger.turn()
     now = timezone.now()
@@ -178,22 +246,36 @@ def confirm(token: str) -> Subscriber | None:
         return None
     row.used_at = now
     row.save(update_fields=["used_at"])
-    subscriber = _subscriber_of(row, now)
+    begun = _subscriber_of(row, now)
+    if begun is None:
+        return None
+    subscriber = begun.subscriber
     if row.incident:
         subscriber.followed.add(Notice.objects.get(code=row.incident))
     else:
         subscriptions.begin_standing(subscriber, row)
-    ledger.append("subscriber.confirmed", subject=f"subscriber:{subscriber.pk}", by=None)
-    return subscriber
+    ledger.append("subscriber.confirmed", subject=subscriber.subject, by=None)
+    return begun
 
 
-def _subscriber_of(row: SubscriptionRequest, now: datetime) -> Subscriber:
-    """Who has this address, as they are; else a new one."""
-    found = Subscriber.objects.filter(left_at=None).at(row.email).select_for_update().first()
+def _subscriber_of(row: SubscriptionRequest, now: datetime) -> Begun | None:
+    """Who has this address, as they are; else a new one. None when its endpoint is gone."""
+    found = _at(row, Subscriber.objects.filter(left_at=None)).select_for_update(of=("self",)).first()
     if found is None:
-        made = {"is_standing": not row.incident, "language": row.language, "time_zone": row.time_zone}
-        return Subscriber.objects.create(email=row.email, confirmed_at=now, **made)
+        return _new_subscriber(row, now)
     if found.confirmed_at is None:
         found.confirmed_at = now
         found.save(update_fields=["confirmed_at"])
-    return found
+    return Begun(found)
+
+
+def _new_subscriber(row: SubscriptionRequest, now: datetime) -> Begun | None:
+    made = {"is_standing": not row.incident, "language": row.language, "time_zone": row.time_zone, "confirmed_at": now}
+    if row.way == Way.MAIL:
+        return Begun(Subscriber.objects.create(email=row.email, **made))
+    endpoint = Endpoint.objects.filter(url=row.url, of_reader=True, is_active=True).first()
+    if endpoint is None:
+        return None
+    endpoints.answered(endpoint)
+    subscriber = Subscriber.objects.create(way=endpoint.kind, host=row.host, endpoint=endpoint, **made)
+    return Begun(subscriber, endpoint.secret if endpoint.kind == Way.WEBHOOK else "")

@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from irportal.ledger.models import Entry
+from irportal.outbox.audiences import LEAVE
 from statuspage import letters, planned, rhythm, rollup, spans, uptime
 from statuspage.models import (
     BASE36,
@@ -48,6 +49,7 @@ MOST_RECENT = 50
 DAYS = 90  # bars
 EARLIER_MONTHS = 3  # of which percentages are shown, besides this one
 LONGEST_POST = 20_000  # bytes of what a webhook is told, as Standard Webhooks advises
+LONGEST_LEAVE = 60  # of which the path where its reader leaves
 CUT = " […]"
 POSTMORTEM = (
     "postmortem_body",
@@ -377,7 +379,8 @@ def unresolved_json(facts: Facts, now: datetime) -> bytes:
 def newest_json(notice: Notice, now: datetime) -> str:
     """One incident with its newest update alone: what a webhook is told, in the shape of the other documents.
 
-    LONGEST_POST bytes at most: the list of components gives way first, then the end of the text; `shortlink` has all.
+    `meta` has a gap for the link by which a reader leaves. LONGEST_POST bytes at most with it: the list of components
+    gives way first, then the end of the text; `shortlink` has all.
     """
     facts = Facts()
     return _news(facts, now, _incident_rows(Notice.objects.filter(pk=notice.pk), facts.rows)[0])
@@ -386,16 +389,22 @@ def newest_json(notice: Notice, now: datetime) -> str:
 def _news(facts: Facts, now: datetime, row: dict[str, Any]) -> str:
     newest = row["incident_updates"][0]
     row["incident_updates"] = [newest]
+    meta = {
+        "unsubscribe": LEAVE,
+        "documentation": settings.PUBLIC_BASE_URL + reverse("statuspage:openapi"),
+        "generated_at": _stamp(now),
+    }
+    longest = LONGEST_POST - len(settings.PUBLIC_BASE_URL) - LONGEST_LEAVE
 
     def told() -> bytes:
-        return _document(facts, now, status=facts.status, incident=row)
+        return _document(facts, now, meta=meta, status=facts.status, incident=row)
 
     whole = told()
-    if len(whole) > LONGEST_POST:
+    if len(whole) > longest:
         row["components"], newest["affected_components"] = [], None
         whole = told()
-    if len(whole) > LONGEST_POST:
-        newest["body"] = _cut(newest["body"], len(whole) - LONGEST_POST)
+    if len(whole) > longest:
+        newest["body"] = _cut(newest["body"], len(whole) - longest)
         whole = told()
     return whole.decode()
 

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
-from irportal.outbox.models import Announcement, Suppression
+from irportal.outbox import endpoints
+from irportal.outbox.models import Announcement, Endpoint, Suppression
 from statuspage.models import Component, ComponentGroup, Notice, Subscriber, SubscriptionRequest
 
 SALT, MANAGE_SALT = "statuspage.subscriber", "statuspage.manage"
@@ -18,6 +19,7 @@ MANAGE_LIFE = timedelta(hours=48)
 AFTERWARDS = timedelta(days=1)  # that who follows one incident is kept when it is over
 A_TURN = 100
 PARTS = {"components", "groups"}
+ENDED_BY = {"subscriber": "pk", "endpoint": "endpoint"}  # keys of readers, and what finds the subscription
 
 
 def token_for(subscriber: Subscriber) -> str:
@@ -45,28 +47,46 @@ def leave(token: str) -> bool:
     except signing.BadSignature:
         return False
     ledger.turn()
-    return _left(name if ":" in name else _end_subscription(name))
+    if ":" in name:
+        return _left(name, subject=name)
+    subscriber = _living(code=name)
+    return _left(_end(subscriber), subject=subscriber.subject) if subscriber else False
 
 
 @transaction.atomic
 def complained(key: str) -> None:
-    """A complaint about a mail is a way of leaving, for whoever has something to leave."""
+    """A complaint about a mail is a way of leaving, and so is an endpoint that takes nothing any more."""
     ledger.turn()
     kind, _, number = key.partition(":")
-    if kind == "subscriber" and number.isdecimal():
-        code = Subscriber.objects.filter(pk=int(number)).values_list("code", flat=True).first()
-        key = _end_subscription(code or "")
-    if kind != "asker":
-        _left(key)
+    if kind == "asker":
+        return
+    if kind not in ENDED_BY:
+        _left(key, subject=key)
+    elif number.isdecimal() and (subscriber := _living(**{ENDED_BY[kind]: int(number)})):
+        _left(_end(subscriber), subject=subscriber.subject)
 
 
-def _left(key: str) -> bool:
-    """Tell this reader nothing more and record it; False when that was so, or there is nobody."""
-    if not key or Suppression.objects.filter(target=key).exists():
+def _left(key: str, *, subject: str) -> bool:
+    """Tell this reader nothing more and record it; False when that was so."""
+    if Suppression.objects.filter(target=key).exists():
         return False
     outbox.suppress(key, reason="unsubscribed")
-    ledger.append(f"{key.partition(':')[0]}.left", subject=key, by=None)
+    ledger.append(f"{subject.partition(':')[0]}.left", subject=subject, by=None)
     return True
+
+
+def _living(**named: Any) -> Subscriber | None:
+    return Subscriber.objects.select_for_update(of=("self",)).filter(left_at=None, **named).first()
+
+
+def _end(subscriber: Subscriber) -> str:
+    """End the subscription and forget the address of its endpoint; the key the outbox knows the reader by."""
+    key, endpoint = subscriber.reader, subscriber.endpoint
+    subscriber.left_at, subscriber.endpoint = timezone.now(), None
+    subscriber.save(update_fields=["left_at", "endpoint"])
+    if endpoint:
+        endpoint.delete()
+    return key
 
 
 def manage_token(subscriber: Subscriber) -> str:
@@ -102,7 +122,7 @@ def choose(subscriber: Subscriber, **chosen: Any) -> None:
     """
     ledger.turn()
     _set(subscriber, **chosen)
-    ledger.append("subscriber.changed", subject=f"subscriber:{subscriber.pk}", by=None)
+    ledger.append("subscriber.changed", subject=subscriber.subject, by=None)
 
 
 def begin_standing(subscriber: Subscriber, asked: SubscriptionRequest) -> None:
@@ -137,33 +157,34 @@ def end_followers(now: datetime) -> None:
     over = Subscriber.objects.active().filter(is_standing=False)
     over = over.exclude(followed__in=going_on).exclude(followed__in=unheard)
     for pk in list(over.values_list("pk", flat=True)[:A_TURN]):
-        _end(pk, now)
+        _end_follower(pk)
 
 
 @transaction.atomic
-def _end(pk: int, now: datetime) -> None:
+def _end_follower(pk: int) -> None:
     ledger.turn()
-    if Subscriber.objects.active().filter(pk=pk, is_standing=False).update(left_at=now):
-        ledger.append("subscriber.ended", subject=f"subscriber:{pk}", by=None)
+    if subscriber := _living(pk=pk, is_standing=False):
+        _end(subscriber)
+        ledger.append("subscriber.ended", subject=subscriber.subject, by=None)
 
 
 @transaction.atomic
 def put_an_end(subscriber: Subscriber, *, by: ledger.Person) -> bool:
     """Have this subscriber told nothing more, as staff decided; False when that was so already."""
     ledger.turn()
-    key = _end_subscription(subscriber.code)
-    if not key:
+    living = _living(pk=subscriber.pk)
+    if living is None:
         return False
-    outbox.suppress(key, reason="ended by staff")
-    ledger.append("subscriber.ended", subject=f"subscriber:{subscriber.pk}", by=by)
+    outbox.suppress(_end(living), reason="ended by staff")
+    ledger.append("subscriber.ended", subject=living.subject, by=by)
     return True
 
 
-def _end_subscription(code: str) -> str:
-    """The reader key of the subscription that ends here; empty when none of this code is living."""
-    subscriber = Subscriber.objects.select_for_update().filter(code=code, left_at=None).first()
-    if subscriber is None:
-        return ""
-    subscriber.left_at = timezone.now()
-    subscriber.save(update_fields=["left_at"])
-    return f"subscriber:{subscriber.pk}"
+@transaction.atomic
+def draw_secret(subscriber: Subscriber) -> str:
+    """A new secret for the webhook of this subscriber, to be shown once; for a day the one before signs too."""
+    ledger.turn()
+    endpoint = Endpoint.objects.select_for_update().get(subscriber=subscriber)
+    endpoints.rotate(endpoint)
+    ledger.append("subscriber.changed", subject=subscriber.subject, by=None, what="drew a new secret")
+    return endpoint.secret

@@ -16,9 +16,11 @@ app_name = "statuspage"
 urlpatterns = [
     path("u/<str:token>", views.leave, name="leave"),
     path("subscribe", views.subscribe, name="subscribe"),
+    path("subscribe/endpoint", views.subscribe_endpoint, name="subscribe-endpoint"),
     path("subscribe/<str:code>", views.follow, name="follow"),
     path("confirm/<str:token>", views.confirm, name="confirm"),
     path("manage", views.ask_to_manage, name="ask-to-manage"),
+    path("manage/endpoint", views.ask_to_manage_endpoint, name="ask-to-manage-endpoint"),
     path("manage/<str:token>", views.manage, name="manage"),
 ]
 urlpatterns += [

@@ -6,6 +6,7 @@ from typing import Any
 
 from allauth.account.adapter import get_adapter
 from django.contrib.auth.decorators import login_not_required
+from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -18,9 +19,19 @@ from django.views.decorators.http import require_http_methods
 from statuspage import requests, snapshot, subscriptions
 from statuspage.documents import HTML, OPEN, TOPICS, Kind
 from statuspage.editions import SLOT
-from statuspage.forms import FLOORS, AddressForm, FollowForm, MailForm, ReadingForm, SubscribeForm
-from statuspage.models import Component, ComponentGroup, Notice, SubscriptionRequest
-from statuspage.requests import WHOLE_PAGE, Wanted
+from statuspage.forms import (
+    FLOORS,
+    AddressForm,
+    ChooseForm,
+    EndpointForm,
+    FollowForm,
+    MailForm,
+    PostForm,
+    ReadingForm,
+    SubscribeForm,
+)
+from statuspage.models import Component, ComponentGroup, Notice, SubscriptionRequest, Way
+from statuspage.requests import WHOLE_PAGE, Address, Wanted
 
 
 @login_not_required
@@ -76,7 +87,18 @@ def subscribe(request: HttpRequest) -> HttpResponse:
     form = SubscribeForm(_posted(request), initial={"language": get_language()})
     if not form.is_valid():
         return _form(request, "subscribe", form)
-    return _asked(request, "subscribe", form.cleaned_data["email"], form.wanted())
+    return _asked(request, "subscribe", Address(form.cleaned_data["email"]), form.wanted())
+
+
+@login_not_required
+@csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
+def subscribe_endpoint(request: HttpRequest) -> HttpResponse:
+    form = PostForm(_posted(request))
+    if not form.is_valid():
+        return _form(request, "endpoint", form)
+    address = Address(way=form.cleaned_data["way"], url=form.cleaned_data["url"])
+    return _asked(request, "endpoint", address, form.wanted())
 
 
 @login_not_required
@@ -90,12 +112,12 @@ def follow(request: HttpRequest, code: str) -> HttpResponse:
     posted, initial = _posted(request), {"language": get_language()}
     if not incident.is_open:
         typed = {"email": request.POST.get("email", ""), **initial}
-        form: AddressForm = SubscribeForm(initial=typed)
+        form: Form = SubscribeForm(initial=typed)
         return _form(request, "subscribe", form, over=incident, status=409 if posted is not None else 200)
     form = FollowForm(posted, initial=initial)
     if not form.is_valid():
         return _form(request, "follow", form, incident=incident)
-    return _asked(request, "follow", form.cleaned_data["email"], form.wanted(incident))
+    return _asked(request, "follow", Address(form.cleaned_data["email"]), form.wanted(incident))
 
 
 @login_not_required
@@ -105,22 +127,32 @@ def ask_to_manage(request: HttpRequest) -> HttpResponse:
     form = AddressForm(_posted(request))
     if not form.is_valid():
         return _form(request, "manage", form)
-    return _asked(request, "manage", form.cleaned_data["email"])
+    return _asked(request, "manage", Address(form.cleaned_data["email"]))
+
+
+@login_not_required
+@csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
+def ask_to_manage_endpoint(request: HttpRequest) -> HttpResponse:
+    form = EndpointForm(_posted(request))
+    if not form.is_valid():
+        return _form(request, "manage-endpoint", form)
+    return _asked(request, "manage-endpoint", Address(way=Way.WEBHOOK, url=form.cleaned_data["url"]))
 
 
 def _posted(request: HttpRequest) -> QueryDict | None:
     return request.POST if request.method == "POST" else None
 
 
-def _form(request: HttpRequest, wish: str, form: AddressForm, status: int = 200, **more: Any) -> HttpResponse:
+def _form(request: HttpRequest, wish: str, form: Form, status: int = 200, **more: Any) -> HttpResponse:
     return _private(request, "ask", {"form": form, "wish": wish, **more}, status=400 if form.errors else status)
 
 
-def _asked(request: HttpRequest, wish: str, email: str, wanted: Wanted = WHOLE_PAGE) -> HttpResponse:
+def _asked(request: HttpRequest, wish: str, address: Address, wanted: Wanted = WHOLE_PAGE) -> HttpResponse:
     """One answer whatever the address: the page says nothing it would have to look up."""
     requests.ask(
-        "manage" if wish == "manage" else "subscribe",
-        email,
+        "manage" if wish.startswith("manage") else "subscribe",
+        address,
         wanted,
         visitor=requests.visitor_of(get_adapter(request).get_client_ip(request)),
         at=timezone.now(),
@@ -134,12 +166,12 @@ def _asked(request: HttpRequest, wish: str, email: str, wanted: Wanted = WHOLE_P
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
     """A page with a button: programs that follow links in mails confirm nothing."""
     asked = requests.to_confirm(token, at=timezone.now())
-    subscriber = requests.confirm(token) if asked and request.method == "POST" else None
-    if asked is None or (request.method == "POST" and subscriber is None):
+    begun = requests.confirm(token) if asked and request.method == "POST" else None
+    if asked is None or (request.method == "POST" and begun is None):
         return _private(request, "expired", {}, status=404)
     context: dict[str, Any] = {"asked": asked, "incident": Notice.objects.filter(code=asked.incident).first()}
-    if subscriber:
-        context["manage_token"] = subscriptions.manage_token(subscriber)
+    if begun:
+        context |= {"manage_token": subscriptions.manage_token(begun.subscriber), "secret": begun.secret}
     else:
         groups, components = (model.objects.filter(code__in=codes) for model, codes in _parts_of(asked))
         context |= {"names": [*groups, *components], "floor": FLOORS[Notice.Impact(asked.floor)]}
@@ -150,6 +182,15 @@ def _parts_of(asked: SubscriptionRequest) -> list[tuple[Any, list[str]]]:
     return [(ComponentGroup, asked.groups), (Component, asked.components)]
 
 
+# What can be changed: by whether mail is written, and whether incidents to come are told.
+MANAGED: dict[tuple[bool, bool], type[Form]] = {
+    (True, True): MailForm,
+    (True, False): ReadingForm,
+    (False, True): ChooseForm,
+    (False, False): Form,
+}
+
+
 @login_not_required
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -157,13 +198,16 @@ def manage(request: HttpRequest, token: str) -> HttpResponse:
     subscriber = subscriptions.managed(token)
     if subscriber is None:
         return _private(request, "expired", {}, status=404)
-    kind = MailForm if subscriber.is_standing else ReadingForm
-    form = kind(_posted(request), initial=subscriptions.choices_of(subscriber))
+    draws = request.method == "POST" and "secret" in request.POST and subscriber.way == Way.WEBHOOK
+    secret = subscriptions.draw_secret(subscriber) if draws else ""
+    kind = MANAGED[subscriber.way == Way.MAIL, subscriber.is_standing]
+    form = kind(None if draws else _posted(request), initial=subscriptions.choices_of(subscriber))
     saved = form.is_valid()
     if saved:
         subscriptions.choose(subscriber, **form.cleaned_data)
     context = {
         "form": form,
+        "secret": secret,
         "saved": saved,
         "subscriber": subscriber,
         "followed": subscriber.followed.filter(resolved_at=None),

@@ -416,6 +416,7 @@ def _announce(
         life=life,
         payload=snapshot.newest_json(notice, timezone.now()) if notice else "",
         chat=letters.chat(message),
+        public_chat=letters.public_chat(message) if audience == "customers" else "",
         **letter._asdict(),
     )
 

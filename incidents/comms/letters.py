@@ -13,6 +13,7 @@ from incidents.comms.approvals import Seat
 from incidents.comms.models import CommsDuty, Escalation, Message
 from incidents.lifecycle.models import Incident
 from irportal import prose
+from irportal.outbox.audiences import LEAVE
 from statuspage import rhythm
 from statuspage.models import Component, Notice
 
@@ -260,6 +261,18 @@ def resolved_chat(message: Message) -> str:
     ]
     thanks = "Post-mortem within 48 hours. Thank you to everyone who helped resolve this."
     return _chat("✅ INCIDENT RESOLVED", fields, thanks, incident)
+
+
+def public_chat(message: Message) -> str:
+    """What the rooms of subscribers read of a message to customers: what the page says, with the link to leave by."""
+    incident, status = message.incident, Incident.Status(message.public_status).label
+    fields = [("Status", status), ("What we know", message.text)]
+    if hit := _affected(message):
+        fields.insert(1, ("Affected", ", ".join(f"{row['name']} ({row['state']})" for row in hit)))
+    if message.next_update_by and message.public_status != Incident.Status.RESOLVED:
+        fields.append(("Next update by", f"{message.next_update_by:%Y-%m-%d %H:%M} UTC"))
+    foot = f"{settings.PUBLIC_BASE_URL}/i/{incident.ref} · No more of this: {LEAVE}"
+    return _chat(f"{status}: {incident.title}", fields, foot)
 
 
 def alarm_chat(thread: str, sentence: str) -> str:

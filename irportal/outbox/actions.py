@@ -33,6 +33,7 @@ def announce(
     html: str,
     payload: str = "",
     chat: str = "",
+    public_chat: str = "",
     priority: int = 5,
     life: timedelta = UPDATE_LIFE,
     retells: Iterable[str] = (),
@@ -42,7 +43,8 @@ def announce(
     A known `dedupe_key` is not announced twice. `retells` are the keys of earlier announcements whose text this one
     repeats: a reader who still waits for such a one gets this one alone.
 
-    `payload` (webhooks) and `chat` (chat rooms) are JSON, sent as they are on every try.
+    `payload` (webhooks), `chat` (chat rooms of staff) and `public_chat` (those of readers) are JSON, the same on every
+    try; where they say {unsubscribe_url} a reader's own link is filled in.
 
     Line breaks in the subject become spaces: nothing a person typed reaches a mail header as a second line.
     """
@@ -59,6 +61,7 @@ def announce(
             "html": html,
             "payload": payload,
             "chat": chat,
+            "public_chat": public_chat,
             "priority": priority,
             "made_at": now,
             "expires_at": now + life,
@@ -74,14 +77,9 @@ def one_line(typed: str) -> str:
     return " ".join("".join(" " if category(sign) in NO_SIGNS else sign for sign in typed).split())
 
 
-def key_start(announcement: Announcement, channel: str) -> str:
-    """What a delivery's key is made of besides the address."""
-    return f"{announcement.dedupe_key}|{channel}|"
-
-
 def delivery_key(announcement: Announcement, channel: str, address: str) -> str:
     """64 hex digits, the same for the same announcement, channel and address."""
-    return hashlib.sha256(f"{key_start(announcement, channel)}{address.lower()}".encode()).hexdigest()
+    return hashlib.sha256(f"{announcement.dedupe_key}|{channel}|{address.lower()}".encode()).hexdigest()
 
 
 @transaction.atomic

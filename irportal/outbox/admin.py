@@ -54,6 +54,10 @@ class EndpointAdmin(RecordedAdmin):
     list_filter = ["kind", "is_active"]
     actions = ["challenge", "rotate", "switch_off"]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
+        """Those of readers stand among the subscribers."""
+        return super().get_queryset(request).filter(of_reader=False)
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return [*self.SHOWN, "previous_until", "created_at"] if obj else ["url", "kind"]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from irportal.outbox import endpoints
 from irportal.outbox.models import Announcement, Channel, Delivery, Endpoint
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 
 TOPIC = "alarm"
 SILENT = {TOPIC, "subscription"}  # never raise an alarm themselves: the second are sent to what any visitor typed
+TO_TELL = Q(channel="smtp") | Q(leave="")  # what readers' own programs do not take is their own affair
 OUTAGE = timedelta(minutes=2)
 QUIET = timedelta(minutes=15)  # what dies within this of an alarm about the same thread waits for the next one
 
@@ -67,7 +69,7 @@ def _switched_off(now: datetime) -> None:
 
 
 def _dead(now: datetime) -> None:
-    given_up = Delivery.objects.filter(state=Delivery.State.DEAD, alarmed_at=None).exclude(
+    given_up = Delivery.objects.filter(TO_TELL, state=Delivery.State.DEAD, alarmed_at=None).exclude(
         announcement__topic__in=SILENT
     )
     for thread in given_up.order_by().values_list("announcement__thread", flat=True).distinct():
@@ -79,7 +81,7 @@ def _dead_in(thread: str, now: datetime) -> None:
     """One alarm for everything of a thread that was given up since the last."""
     last = Announcement.objects.filter(thread=thread).select_for_update().order_by("pk").first()
     recent = Announcement.objects.filter(topic=TOPIC, thread=thread, made_at__gt=now - QUIET)
-    rows = Delivery.objects.filter(state=Delivery.State.DEAD, alarmed_at=None, announcement__thread=thread)
+    rows = Delivery.objects.filter(TO_TELL, state=Delivery.State.DEAD, alarmed_at=None, announcement__thread=thread)
     example = rows.exclude(announcement__topic__in=SILENT).order_by("pk").first()
     if last is None or example is None or recent.exists():
         return

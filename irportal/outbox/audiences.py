@@ -25,6 +25,7 @@ class Reader(NamedTuple):
     why: str = ""
     language: str = "en"
     time_zone: str = "UTC"
+    channel: str = "smtp"  # else `webhook` or `chat`: then `key` is `endpoint:17`, and `address` its host
 
 
 # One reader, or any number as rows with the columns ROW: those are never loaded.
@@ -32,17 +33,26 @@ ROW = Reader._fields
 Readers = Reader | QuerySet[Any, Any]
 Resolver = Callable[[dict[str, Any]], Iterable[Readers]]
 LeaveUrl = Callable[[str], str]
+LEAVE = "{unsubscribe_url}"  # in a text, where a reader's own link belongs
 STOPPED = Suppression.objects.values("target")
 _audiences: dict[str, tuple[Resolver, LeaveUrl]] = {}
+_unheard: set[str] = set()
 _leaving: list[Callable[[str], object]] = []
 
 
-def register(name: str, resolver: Resolver, leave_url: LeaveUrl = str) -> None:
+def register(name: str, resolver: Resolver, leave_url: LeaveUrl = str, *, overheard: bool = True) -> None:
     """Let `resolver(facts)` answer for the audience called `name`.
 
-    `leave_url(leave)` is the absolute address of the page where the reader so named leaves.
+    `leave_url(leave)` is the absolute address of the page where the reader so named leaves. What is `overheard` our own
+    webhooks and chat rooms are told, too.
     """
     _audiences[name] = resolver, leave_url
+    if not overheard:
+        _unheard.add(name)
+
+
+def is_overheard(name: str) -> bool:
+    return name not in _unheard
 
 
 def resolve(name: str, facts: dict[str, Any]) -> tuple[list[Reader], list[QuerySet[Any, Any]]]:
@@ -55,7 +65,7 @@ def resolve(name: str, facts: dict[str, Any]) -> tuple[list[Reader], list[QueryS
     for found in _audiences[name][0](facts):
         if isinstance(found, Reader):
             reader = found._replace(address=in_ascii(found.address))
-            single.setdefault(reader.address.lower(), reader)
+            single.setdefault(reader.address.lower() if reader.channel == "smtp" else reader.key, reader)
         else:
             many.append(found)
     return list(single.values()), many

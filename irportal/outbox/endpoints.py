@@ -6,6 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from irportal.ledger import actions as ledger
+from irportal.outbox import audiences
 from irportal.outbox.models import LAST, Delivery, Endpoint, new_salt
 
 ROTATION = timedelta(hours=24)
@@ -36,13 +37,19 @@ def failed(endpoint: Endpoint, delivery: Delivery, *, wait: timedelta = timedelt
 
 @transaction.atomic
 def switch_off(endpoint: Endpoint, *, reason: str, by: ledger.Person | None = None) -> None:
-    """Send nothing more there until it answers a challenge again. The alarms tell staff, unless it was one of them."""
+    """Send nothing more there until it answers a challenge again. The alarms tell staff, unless it was one of them.
+
+    With the endpoint of a reader their subscription ends; staff need not know.
+    """
     ledger.turn()
     mine = Endpoint.objects.filter(pk=endpoint.pk, is_active=True)
-    if not mine.update(is_active=False, disabled_reason=reason[:300], alarmed_at=timezone.now() if by else None):
+    told = timezone.now() if by or endpoint.of_reader else None
+    if not mine.update(is_active=False, disabled_reason=reason[:300], alarmed_at=told):
         return
     ledger.append("endpoint.switched_off", subject=endpoint.reader, by=by, reason=reason)
     drop_waiting(endpoint, f"the endpoint was switched off: {reason}")
+    if endpoint.of_reader:
+        audiences.left(endpoint.reader)
 
 
 def drop_waiting(endpoint: Endpoint, reason: str) -> None:

@@ -15,7 +15,6 @@ from irportal.outbox.models import LAST, Announcement, Delivery, Endpoint, Suppr
 log = logging.getLogger(__name__)
 
 STALE = timedelta(minutes=15)
-WEBHOOK_LIFE = timedelta(days=5)  # longer than its tries take
 
 
 def fan_out_pending(now: datetime) -> None:
@@ -39,8 +38,8 @@ def fan_out(pk: int) -> int:
     before = _last_of_thread(found)
     single, many = audiences.resolve(found.audience, found.facts)
     for rows in many:
-        Delivery.objects.fan_out(found, rows, key_start=actions.key_start(found, "smtp"))
-    readers = [reader for reader in single if _can_be_mailed(reader)]
+        Delivery.objects.fan_out(found, rows)
+    readers = [reader for reader in single if _can_be_told(reader)]
     names = {name for reader in readers for name in (reader.key, reader.address)}
     left = set(Suppression.objects.filter(target__in=names).values_list("target", flat=True))
     Delivery.objects.bulk_create(
@@ -67,11 +66,13 @@ def _last_of_thread(announcement: Announcement) -> datetime | None:
 
 def _delivery(announcement: Announcement, reader: audiences.Reader, left: set[str]) -> Delivery:
     gone = reader.key in left or reader.address in left
+    name = reader.address if reader.channel == "smtp" else reader.key
     return Delivery(
         announcement=announcement,
-        key=actions.delivery_key(announcement, "smtp", reader.address),
+        key=actions.delivery_key(announcement, reader.channel, name),
         lane=f"{announcement.thread}:{reader.key}",
         reader=reader.key,
+        channel=reader.channel,
         address=reader.address,
         leave=reader.leave,
         why=reader.why,
@@ -85,10 +86,9 @@ def _delivery(announcement: Announcement, reader: audiences.Reader, left: set[st
 
 
 def _to_endpoints(announcement: Announcement) -> list[Delivery]:
-    """One for each webhook or chat room in use that this announcement has something for."""
+    """One for each webhook or chat room of our own in use that this announcement has something for."""
     said = {Endpoint.Kind.WEBHOOK: announcement.payload, Endpoint.Kind.CHAT: announcement.chat}
-    life = {Endpoint.Kind.WEBHOOK: announcement.made_at + WEBHOOK_LIFE, Endpoint.Kind.CHAT: announcement.expires_at}
-    wanted = [kind for kind, text in said.items() if text]
+    wanted = [kind for kind, text in said.items() if text and audiences.is_overheard(announcement.audience)]
     return [
         Delivery(
             announcement=announcement,
@@ -99,13 +99,15 @@ def _to_endpoints(announcement: Announcement) -> list[Delivery]:
             address=endpoint.host,
             priority=LAST if endpoint.failing_since else announcement.priority,
             due_at=announcement.made_at,
-            expires_at=life[Endpoint.Kind(endpoint.kind)],
+            expires_at=announcement.lasts(endpoint.kind),
         )
-        for endpoint in (Endpoint.objects.in_use().filter(kind__in=wanted) if wanted else ())
+        for endpoint in (Endpoint.objects.in_use().filter(kind__in=wanted, of_reader=False) if wanted else ())
     ]
 
 
-def _can_be_mailed(reader: audiences.Reader) -> bool:
+def _can_be_told(reader: audiences.Reader) -> bool:
+    if reader.channel != "smtp":
+        return True
     try:
         validate_email(reader.address)
     except ValidationError:

@@ -32,6 +32,7 @@ from irportal.outbox import bounces
 LEASE = timedelta(seconds=settings.MAIL_LEASE_SECONDS)
 PULSE_LIMIT = timedelta(seconds=30)
 WAIT_LIMIT = timedelta(seconds=120)
+WEBHOOK_LIFE = timedelta(days=5)  # longer than its tries take
 LAST = 9  # priority of what goes to an endpoint that fails: whoever answers is told first
 
 
@@ -47,7 +48,8 @@ class Announcement(models.Model):
     text = models.TextField(help_text="Plain part; {unsubscribe_url}, {why}, {local:…}: the reader's own")
     html = models.TextField()
     payload = models.TextField(blank=True, help_text="JSON for webhooks; without it they hear nothing of this")
-    chat = models.TextField(blank=True, help_text="JSON for chat rooms; without it they hear nothing of this")
+    chat = models.TextField(blank=True, help_text="JSON for chat rooms of staff; without it they hear nothing of this")
+    public_chat = models.TextField(blank=True, help_text="JSON for chat rooms of readers; likewise")
     priority = models.PositiveSmallIntegerField(default=5)
     made_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -65,6 +67,16 @@ class Announcement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.thread} {self.topic}"
+
+    @property
+    def said(self) -> dict[str, str]:
+        """What readers are told, by the channels it has something for."""
+        texts = {"smtp": self.text, "webhook": self.payload, "chat": self.public_chat}
+        return {channel: text for channel, text in texts.items() if text}
+
+    def lasts(self, channel: str) -> datetime:
+        """Until when it is tried."""
+        return self.made_at + WEBHOOK_LIFE if channel == "webhook" else self.expires_at
 
 
 def database_now() -> datetime:
@@ -262,15 +274,18 @@ def _one_by_one(steps: list[str], facts: dict[str, Any]) -> int:
 FAN_OUT = """
 INSERT INTO outbox_delivery (announcement_id, key, lane, reader, channel, address, leave, why, language, time_zone,
                              priority, state, due_at, expires_at, attempts, failures, forgiven, last_error)
-SELECT %s, {key}, %s || r.key, r.key, 'smtp', r.address, r.leave, substr(r.why, 1, 300), r.language, r.time_zone, %s,
+SELECT %s, {key}, %s || r.key, r.key, r.channel, r.address, r.leave, substr(r.why, 1, 300), r.language,
+       r.time_zone,
+       CASE WHEN r.channel <> 'smtp' AND EXISTS (SELECT 1 FROM outbox_endpoint e
+                 WHERE 'endpoint:' || e.id = r.key AND e.failing_since IS NOT NULL)
+            THEN {last} ELSE %s END,
        CASE WHEN EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target = r.key)
               OR EXISTS (SELECT 1 FROM outbox_suppression s WHERE s.target = r.address)
-            THEN 'suppressed' ELSE 'pending' END, %s, %s, 0, 0, 0, ''
-FROM ({rows}) r WHERE true ON CONFLICT DO NOTHING"""
-KEY = {
-    "postgresql": "encode(sha256(convert_to(%s || lower(r.address), 'UTF8')), 'hex')",
-    "sqlite": "sha256(%s || lower(r.address))",
-}
+            THEN 'suppressed' ELSE 'pending' END,
+       %s, CASE WHEN r.channel = 'webhook' THEN %s ELSE %s END, 0, 0, 0, ''
+FROM ({rows}) r WHERE r.channel IN ({channels}) ON CONFLICT DO NOTHING"""
+NAMED = "%s || r.channel || '|' || CASE WHEN r.channel = 'smtp' THEN lower(r.address) ELSE r.key END"
+KEY = {"postgresql": f"encode(sha256(convert_to({NAMED}, 'UTF8')), 'hex')", "sqlite": f"sha256({NAMED})"}
 
 
 class Progress(NamedTuple):
@@ -298,17 +313,21 @@ class Progress(NamedTuple):
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    def fan_out(self, announcement: Announcement, rows: QuerySet[Any, Any], *, key_start: str) -> None:
+    def fan_out(self, announcement: Announcement, rows: QuerySet[Any, Any]) -> None:
         """Write the deliveries of `announcement` to `rows` (`audiences.Readers`) in one statement.
 
-        A key is SHA-256 of `key_start` and the lower-case address; a key there is already is left alone.
+        Keys are those of `actions.delivery_key`; one that is there already is left alone.
         """
         sql, params = rows.query.get_compiler(connection=connection).as_sql()
-        times = [connection.ops.adapt_datetimefield_value(at) for at in (announcement.made_at, announcement.expires_at)]
+        channels = list(announcement.said)
+        instants = (announcement.made_at, announcement.lasts("webhook"), announcement.expires_at)
+        times = [connection.ops.adapt_datetimefield_value(at) for at in instants]
+        told = [announcement.pk, f"{announcement.dedupe_key}|", f"{announcement.thread}:", announcement.priority]
+        places = ", ".join(["%s"] * len(channels))
         with connection.cursor() as cursor:
             cursor.execute(
-                FAN_OUT.format(key=KEY[connection.vendor], rows=sql),
-                [announcement.pk, key_start, f"{announcement.thread}:", announcement.priority, *times, *params],
+                FAN_OUT.format(key=KEY[connection.vendor], rows=sql, last=LAST, channels=places),
+                [*told, *times, *params, *channels],
             )
 
     def claim(self, now: datetime, *, limit: int = 20, channel: str = "smtp") -> list["Delivery"]:
@@ -518,7 +537,9 @@ def new_salt() -> str:
 
 
 class Endpoint(models.Model):
-    """Where another program or a chat room is told; it has to answer a challenge before anything is sent there.
+    """Where another program or a chat room is told; it has to answer a challenge before anything else is sent there.
+
+    Those of readers (`of_reader`) belong to a subscription, which begins when somebody follows the link posted there.
 
     Its secret is not stored: it follows from `salt` and SECRET_KEY (docs/decisions/0008).
     """
@@ -532,6 +553,7 @@ class Endpoint(models.Model):
     salt = models.CharField(max_length=32, default=new_salt)
     previous_salt = models.CharField(max_length=32, blank=True)
     previous_until = models.DateTimeField(null=True, help_text="Until when the secret before this one signs too")
+    of_reader = models.BooleanField(default=False, help_text="A visitor named it; it is told what they subscribed to")
     is_active = models.BooleanField("in use", default=True)
     verified_at = models.DateTimeField(null=True)
     failing_since = models.DateTimeField(null=True)
@@ -552,6 +574,11 @@ class Endpoint(models.Model):
     @property
     def reader(self) -> str:
         return f"endpoint:{self.pk}"
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it may lie in the networks of WEBHOOK_ALLOW_CIDRS."""
+        return not self.of_reader or bool(settings.WEBHOOK_READERS_INSIDE)
 
     @property
     def secret(self) -> str:

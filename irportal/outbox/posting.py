@@ -125,7 +125,7 @@ class Posts:
         chosen = [row for row in rows if row.pk not in in_vain or row.pk == first]
         held = sending.Claim(deque(rows), 0.0, self.ahead)
         try:
-            there = Endpoint.objects.in_use().in_bulk([number_of(row) for row in chosen])
+            there = Endpoint.objects.filter(is_active=True).in_bulk([number_of(row) for row in chosen])
             begun = side_by_side([sending.begin(row, held, None) for row in chosen], sending.take_steps)
             held.left = deque(row for row in rows if row not in chosen)
             sending.crash_point("after_begin")

@@ -4,8 +4,9 @@ import json
 from datetime import timedelta
 from typing import ClassVar
 
+from irportal.outbox import audiences
 from irportal.outbox.channels import webhook
-from irportal.outbox.models import Delivery, Endpoint
+from irportal.outbox.models import Endpoint
 
 HEADERS = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "incident-portal"}
 
@@ -16,8 +17,9 @@ class Post(webhook.Post):
     waits: ClassVar[tuple[timedelta, ...] | None] = None
     final: ClassVar[frozenset[int]] = frozenset(range(400, 500)) - {408, 425, 429}
 
-    def text(self, delivery: Delivery) -> str:
-        return delivery.announcement.chat
+    def filled(self, leave_url: str) -> str:
+        told = self.delivery.announcement
+        return told.public_chat.replace(audiences.LEAVE, leave_url) if self.endpoint.of_reader else told.chat
 
     def headers(self) -> dict[str, str]:
         return HEADERS

@@ -43,12 +43,15 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def post(url: str, body: bytes, headers: dict[str, str], *, seconds: float = TOTAL_SECONDS) -> Reply:
+def post(
+    url: str, body: bytes, headers: dict[str, str], *, seconds: float = TOTAL_SECONDS, trusted: bool = True
+) -> Reply:
     """Post to a public address and return what came back within `seconds`.
 
+    `trusted`: staff named it, so it may lie in the operator's networks too.
     Raises Blocked, or OSError or HTTPException when no answer came.
     """
-    return _ask("POST", url, body, headers, seconds=seconds, most=READ_BYTES)
+    return _ask("POST", url, body, headers, seconds=seconds, most=READ_BYTES, trusted=trusted)
 
 
 def get(url: str, headers: dict[str, str], *, seconds: float, most: int) -> Reply:
@@ -56,8 +59,17 @@ def get(url: str, headers: dict[str, str], *, seconds: float, most: int) -> Repl
     return _ask("GET", url, None, headers, seconds=seconds, most=most)
 
 
-def _ask(method: str, url: str, body: bytes | None, headers: dict[str, str], *, seconds: float, most: int) -> Reply:
-    parts = check(url)
+def _ask(
+    method: str,
+    url: str,
+    body: bytes | None,
+    headers: dict[str, str],
+    *,
+    seconds: float,
+    most: int,
+    trusted: bool = True,
+) -> Reply:
+    parts = check(url, trusted=trusted)
     host, port = ascii_host(parts), parts.port or PORTS[parts.scheme]
     deadline = time.monotonic() + seconds
     line = (
@@ -65,7 +77,7 @@ def _ask(method: str, url: str, body: bytes | None, headers: dict[str, str], *, 
         if parts.scheme == "https"
         else http.client.HTTPConnection(host, port, timeout=CONNECT_SECONDS)
     )
-    dialled = _dial(host, port, deadline, plain=parts.scheme == "http")
+    dialled = _dial(host, port, deadline, plain=parts.scheme == "http", trusted=trusted)
     with dialled, _cut_at(deadline, dialled):
         line._create_connection = lambda *asked: dialled.dup()  # type: ignore[attr-defined]
         try:
@@ -79,7 +91,7 @@ def _ask(method: str, url: str, body: bytes | None, headers: dict[str, str], *, 
             line.close()
 
 
-def check(url: str) -> SplitResult:
+def check(url: str, *, trusted: bool = True) -> SplitResult:
     """The parts of a URL we may post to, as far as that can be told before its name is looked up. Raises Blocked."""
     if not url.isprintable() or any(sign in " \\" for sign in url):
         raise Blocked("the address has signs that do not belong into one")
@@ -96,7 +108,7 @@ def check(url: str) -> SplitResult:
         raise Blocked("the path must be written in ASCII")
     if (port if port is not None else PORTS[parts.scheme]) not in settings.WEBHOOK_PORTS:
         raise Blocked("a port the operator has not opened")
-    if not settings.WEBHOOK_ALLOW_CIDRS and parts.scheme != "https":
+    if not (trusted and settings.WEBHOOK_ALLOW_CIDRS) and parts.scheme != "https":
         raise Blocked("only https addresses")
     ascii_host(parts)
     return parts
@@ -119,12 +131,12 @@ def ascii_host(parts: SplitResult) -> str:
     return host
 
 
-def allowed(address: str, *, plain: bool = False) -> bool:
+def allowed(address: str, *, plain: bool = False, trusted: bool = True) -> bool:
     """Whether we may send to this IP address: a public one, or one the operator named. `plain`: without TLS."""
     judged: Address = ipaddress.ip_address(address.partition("%")[0])
     judged = getattr(judged, "ipv4_mapped", None) or judged
     named = (ipaddress.ip_network(name) for name in settings.WEBHOOK_ALLOW_CIDRS)
-    if _within(judged, named):
+    if trusted and _within(judged, named):
         return True
     if plain or not judged.is_global or judged.is_multicast or judged.is_reserved:
         return False
@@ -137,10 +149,10 @@ def _within(address: Address, networks: Iterator[Network]) -> bool:
     return any(network.version == address.version and address in network for network in networks)
 
 
-def _dial(host: str, port: int, deadline: float, *, plain: bool) -> socket.socket:
+def _dial(host: str, port: int, deadline: float, *, plain: bool, trusted: bool) -> socket.socket:
     """A connection to one of the addresses of a name, all of which must be allowed."""
     answers = _look_up(host, port)
-    if not answers or not all(allowed(str(answer[4][0]), plain=plain) for answer in answers):
+    if not answers or not all(allowed(str(answer[4][0]), plain=plain, trusted=trusted) for answer in answers):
         raise Blocked("the name leads to an address that is not public")
     problem: OSError = TimeoutError("no connection in time")
     for family, kind, protocol, _, address in answers[:ADDRESSES]:

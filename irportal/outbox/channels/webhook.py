@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from django.utils import timezone
 
+from irportal.outbox import audiences
 from irportal.outbox.channels import Answer, Outcome, guard
 from irportal.outbox.models import Attempt, Delivery, Endpoint
 from irportal.refused import Refused
@@ -39,10 +40,12 @@ class Post:
 
     def __init__(self, endpoint: Endpoint, delivery: Delivery) -> None:
         self.endpoint, self.delivery = endpoint, delivery
-        self.body = self.text(delivery).encode()
+        leave_url = audiences.leave_url(delivery.announcement.audience)
+        self.body = self.filled(leave_url(delivery.leave) if delivery.leave else "").encode()
 
-    def text(self, delivery: Delivery) -> str:
-        return delivery.announcement.payload
+    def filled(self, leave_url: str) -> str:
+        """The text with the link by which the reader leaves; our own programs have none."""
+        return self.delivery.announcement.payload.replace(f'"{audiences.LEAVE}"', json.dumps(leave_url or None))
 
     def headers(self) -> dict[str, str]:
         return signed(self.endpoint, self.delivery.key, self.body, timezone.now())
@@ -50,7 +53,7 @@ class Post:
     def send(self) -> Answer:
         """The status of a 2xx. Raises Outcome for every other; the far end's own words are read by nobody."""
         try:
-            reply = guard.post(self.endpoint.url, self.body, self.headers())
+            reply = guard.post(self.endpoint.url, self.body, self.headers(), trusted=self.endpoint.is_trusted)
         except guard.Blocked as blocked:
             raise Outcome(Attempt.Outcome.TEMP, None, f"not sent: {blocked}") from blocked
         except (OSError, HTTPException) as error:
