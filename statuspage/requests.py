@@ -172,7 +172,7 @@ def _mail(row: SubscriptionRequest) -> bool:
     else:
         return False
     if row.way == Way.MAIL:
-        to = {"email": subscriber.email if subscriber else row.email}
+        to: dict[str, Any] = {"email": subscriber.email if subscriber else row.email}
         said: dict[str, Any] = letters.letter(topic, token)._asdict()
     elif endpoint := _endpoint_for(row):
         to, said = {"endpoint": endpoint.pk}, letters.post(topic, token)

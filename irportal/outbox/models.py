@@ -322,7 +322,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         channels = list(announcement.said)
         instants = (announcement.made_at, announcement.lasts("webhook"), announcement.expires_at)
         times = [connection.ops.adapt_datetimefield_value(at) for at in instants]
-        told = [announcement.pk, f"{announcement.dedupe_key}|", f"{announcement.thread}:", announcement.priority]
+        told: list[Any] = [
+            announcement.pk,
+            f"{announcement.dedupe_key}|",
+            f"{announcement.thread}:",
+            announcement.priority,
+        ]
         places = ", ".join(["%s"] * len(channels))
         with connection.cursor() as cursor:
             cursor.execute(

@@ -2,14 +2,18 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import SMTP
 
 import pytest
 from django.utils import timezone
 
 from incidents.comms import holding, letters
 from incidents.comms.models import CommsDuty
-from irportal.outbox.models import Announcement
-from statuspage.models import Component
+from irportal.outbox import fan_out
+from irportal.outbox.models import Announcement, Delivery
+from statuspage.models import Component, Subscriber
+from tests.factories import mail_of
 
 pytestmark = pytest.mark.django_db
 MINUTE = timedelta(minutes=1)
@@ -178,6 +182,16 @@ def test_other_zones_name_the_day_when_it_is_another():
         ("23:30", "Berlin"),
         ("04:00", "Bengaluru (Tuesday)"),
     ]
+
+
+def test_a_reader_is_told_times_in_their_own_zone_beside_utc(declare, update, freezer):
+    Subscriber.objects.filter(email="all@r.example").update(time_zone="Asia/Tokyo")
+    update(declare(), customer_text="We look.")
+    fan_out.fan_out_pending(timezone.now())
+    mail = mail_of(Delivery.objects.get(address="all@r.example"))
+    text = flat(message_from_bytes(mail, policy=SMTP).get_body(("plain",)).get_content())
+    assert "since 14:28 UTC, 2 March 2026 (23:28 Tokyo)." in text
+    assert "NEXT UPDATE BY 15:00 UTC 2 March 2026 (2026-03-03 00:00 Tokyo)" in text
 
 
 def test_summer_time_is_each_citys_own():

@@ -8,11 +8,12 @@ from django.test import Client
 from django.utils import timezone
 from standardwebhooks import Webhook
 
+from incidents import workflow
 from incidents.comms import actions
 from irportal.outbox import engine
 from irportal.outbox.models import Announcement, Delivery
 from statuspage import snapshot
-from statuspage.models import Component, Notice, NoticeComponent
+from statuspage.models import Component, Notice, NoticeComponent, Subscriber
 from tests.factories import endpoint
 from tests.receiver import Answer
 
@@ -99,6 +100,47 @@ def test_hundreds_of_components_give_way_to_the_text(declare, update):
 
 
 # Chat rooms
+
+
+@pytest.fixture
+def public_room(receiver, settings):
+    """A room in which a subscriber of the page listens."""
+    settings.WEBHOOK_READERS_INSIDE = True
+    there = endpoint(receiver.url("/public"), kind="chat", of_reader=True)
+    return Subscriber.objects.create(way="chat", host=there.host, endpoint=there, confirmed_at=timezone.now())
+
+
+def test_the_room_of_a_subscriber_reads_what_the_page_says_and_how_to_leave(
+    declare, update, freezer, receiver, smtp_relay, public_room
+):
+    incident = declare()
+    update(incident, internal_text="Harbour Bank is furious.", customer_text="Hello @channel <!here>, we look.")
+    engine.run_once()
+    update(incident, status="resolved", reason="Stable", customer_text="It is over.")
+    engine.run_once()
+
+    first, last = said(receiver, "/public")
+    lines = first["text"].splitlines()
+    assert lines[0] == "Investigating: Agent API unavailable"
+    assert "Affected: Agent API (major outage)" in lines
+    assert "Next update by: 2026-03-02 15:00 UTC" in lines
+    assert "/i/INC-1 · No more of this: http://127.0.0.1:8000/u/" in lines[-1]
+    assert last["text"].startswith("Resolved: Agent API unavailable")
+    for word in ("Harbour", "/portal/", "@channel", "<!here>", "{unsubscribe_url}"):
+        assert word not in first["text"] + last["text"]
+
+
+def test_a_room_of_a_subscriber_is_told_of_the_end_when_the_impact_has_dropped(
+    declare, update, freezer, receiver, smtp_relay, public_room, grace
+):
+    Subscriber.objects.update(floor="critical")
+    incident = declare(rank=1)
+    update(incident, customer_text="We look.")
+    engine.run_once()
+    workflow.change_severity(incident, rank=3, reason="Fewer", by=grace)
+    update(incident, status="resolved", reason="Stable", customer_text="It is over.")
+    engine.run_once()
+    assert [told["text"].partition(":")[0] for told in said(receiver, "/public")] == ["Investigating", "Resolved"]
 
 
 def test_a_room_reads_the_declaration_in_the_fields_of_the_seeds(declare, freezer, receiver, smtp_relay, room):
