@@ -84,6 +84,16 @@ def touch_component(component: Component) -> None:
     touch()
 
 
+def touch_past(notices: Iterable[Notice]) -> None:
+    """Have notices of any age, every month there is and what is current written anew in their turn.
+
+    Not by the commit but by the engine, or by whoever calls `refresh`. What many calls have in common is written once.
+    """
+    shared = [NOW, *(f"month:{key}" for key in TOPICS["month"].every())]
+    Change.objects.filter(rank=Change.Rank.REBUILD, topic__in=shared).delete()
+    _note([*(f"notice:{notice.code}" for notice in notices), *shared], Change.Rank.REBUILD)
+
+
 def rebuild() -> None:
     """Have everything written anew, behind any news, and nothing served whose address is gone."""
     for path in Document.objects.values_list("path", flat=True):

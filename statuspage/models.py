@@ -3,6 +3,7 @@
 Only text somebody chose to publish lives here. `publish.py` is its only writer.
 """
 
+import hashlib
 import secrets
 import string
 from collections.abc import Iterable
@@ -33,6 +34,12 @@ LANGUAGES = {  # in which subscribers can be written to, each by its own name
 def new_code() -> str:
     """12 characters of base36, the shape status-page clients expect of an id; not guessable."""
     return "".join(secrets.choice(BASE36) for _ in range(12))
+
+
+def code_of(name: str) -> str:
+    """As `new_code`, but always the same for the same name."""
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest())
+    return "".join(BASE36[number // 36**n % 36] for n in range(12))
 
 
 class ComponentGroup(models.Model):
@@ -311,6 +318,10 @@ class NoticeUpdate(models.Model):
     affected = models.JSONField(default=list, help_text="Frozen: [{code, name, old_status, new_status}]")
     display_at = models.DateTimeField(help_text="When it was said")
     created_at = models.DateTimeField(help_text="When it was recorded")
+    imported_at = models.DateTimeField(
+        null=True,
+        help_text="When it was taken over from another page, where it was recorded; nobody was told of it here",
+    )
 
     class Meta:
         ordering = ["-id"]  # as recorded: the newest word always stands first, even when its said time is earlier

@@ -39,8 +39,8 @@ def publish(
     None means the engine. Raises Refused with a sentence when words, times or components cannot be published.
     """
     title, body = " ".join(title.split()), body.strip()
-    _check_words(title, status, impact, body, kind)
-    _check_times(status, started_at, said_at)
+    check_words(title, status, impact, body, kind)
+    check_times(status, started_at, said_at)
     _check_components(affected)
     ledger.turn()
     now = timezone.now()
@@ -136,7 +136,8 @@ def _replace_postmortem(ref: str, body: str, reason: str, *, by: User | None) ->
     return made
 
 
-def _check_words(title: str, status: str, impact: str, body: str, kind: str) -> None:
+def check_words(title: str, status: str, impact: str, body: str, kind: str) -> None:
+    """Raise Refused with a sentence when these words cannot be published."""
     if not title:
         raise Refused("The title is empty. Say in a few words what customers notice.")
     if len(title) > TITLE_LENGTH:
@@ -162,7 +163,8 @@ def _check_text(body: str, what: str) -> None:
         raise Refused("The text holds a character that cannot be stored (NUL). Remove it.")
 
 
-def _check_times(status: str, started_at: datetime, said_at: datetime) -> None:
+def check_times(status: str, started_at: datetime, said_at: datetime) -> None:
+    """Raise Refused when an incident that started then cannot have this status at `said_at`."""
     if status == Notice.Status.RESOLVED and said_at < started_at:
         raise Refused(
             f"It cannot be resolved before it started: it started {moment(started_at)}, "

@@ -3,7 +3,6 @@
 Query counts do not grow with the number of rows. Times are UTC; addresses start at PUBLIC_BASE_URL.
 """
 
-import hashlib
 import json
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, cached_property
@@ -20,7 +19,6 @@ from irportal.ledger.models import Entry
 from irportal.outbox.audiences import LEAVE
 from statuspage import letters, planned, rhythm, rollup, spans, uptime
 from statuspage.models import (
-    BASE36,
     Component,
     ComponentGroup,
     Maintenance,
@@ -32,10 +30,12 @@ from statuspage.models import (
     NoticeQuerySet,
     NoticeUpdate,
     Vendor,
+    code_of,
 )
 
 DEEDS = [
     "notice.published",
+    "notice.imported",
     "notice.next_update_set",
     "notice.vendor_set",
     "notice.postmortem_published",
@@ -472,10 +472,7 @@ def page_id() -> str:
     return _code_of(settings.PUBLIC_BASE_URL)
 
 
-@cache
-def _code_of(address: str) -> str:
-    number = int.from_bytes(hashlib.sha256(address.encode()).digest())
-    return "".join(BASE36[number // 36**n % 36] for n in range(12))
+_code_of = cache(code_of)
 
 
 def _document(facts: Facts, now: datetime, **parts: Any) -> bytes:
@@ -603,7 +600,7 @@ def _update_row(update: NoticeUpdate | MaintenanceUpdate, notice: Notice | Maint
         "updated_at": _stamp(update.created_at),
         "display_at": _stamp(update.display_at),
         "affected_components": update.affected or None,
-        "deliver_notifications": True,
+        "deliver_notifications": update.imported_at is None,
         "custom_tweet": None,
         "tweet_id": None,
     }

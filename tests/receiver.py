@@ -36,11 +36,12 @@ class Receiver:
     """`posted` holds what arrived, oldest first.
 
     `answers[path]` are what to say there, one per post, before it says 200 again; a function is called with the
-    handler and says it by itself.
+    handler and says it by itself. Once there is `found`, that is all there is to be read.
     """
 
     posted: list[Posted] = field(default_factory=list)
     answers: dict[str, list[Answer | Callable[[BaseHTTPRequestHandler], None]]] = field(default_factory=dict)
+    found: dict[str, Answer] | None = None
     server: Server | None = None
 
     @property
@@ -78,7 +79,10 @@ class Receiver:
                 self.end_headers()
                 self.wfile.write(answer.body)
 
-            do_GET = do_POST
+            def do_GET(self) -> None:
+                if receiver.found is not None:
+                    receiver.answers[self.path] = [receiver.found.get(self.path, Answer(404))]
+                self.do_POST()
 
             def log_message(self, *said: object) -> None:
                 pass

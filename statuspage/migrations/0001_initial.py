@@ -163,6 +163,7 @@ class Migration(migrations.Migration):
                 ('affected', models.JSONField(default=list, help_text='Frozen: [{code, name, old_status, new_status}]')),
                 ('display_at', models.DateTimeField(help_text='When it was said')),
                 ('created_at', models.DateTimeField(help_text='When it was recorded')),
+                ('imported_at', models.DateTimeField(help_text='When it was taken over from another page, where it was recorded; nobody was told of it here', null=True)),
                 ('notice', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='updates', to='statuspage.notice')),
             ],
             options={
