@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 from irportal.refused import Refused
@@ -102,6 +103,22 @@ class Incident:
             if update.status == Status.MONITORING != before:
                 found = update.said_at
             before = update.status
+        return found
+
+    def stretches(self, part: str) -> list[tuple[str, datetime, datetime | None]]:
+        """How long the component was in which state, operational left out; to None while it still is."""
+        turns = [(update.said_at, one.now) for update in self.updates for one in update.changes if one.part == part]
+        if not turns:
+            turns = [(self.started_at, self.hits[part])]
+        turns[0] = (self.started_at, turns[0][1])  # the first word tells of the time since the start
+        turns = [turns[0], *(new for old, new in pairwise(turns) if new[1] != old[1])]
+        ends = [*(at for at, _ in turns[1:]), self.resolved_at]
+        found = []
+        for (began, state), ended in zip(turns, ends, strict=True):
+            if self.resolved_at:
+                ended = min(ended or self.resolved_at, self.resolved_at)
+            if state != State.OPERATIONAL and (ended is None or began < ended):
+                found.append((state, began, ended))
         return found
 
 

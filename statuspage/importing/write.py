@@ -1,7 +1,8 @@
 """Writes what `plan` decided, backdated as it was said. It tells nobody: it makes no announcement."""
 
 import hashlib
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction
@@ -12,7 +13,7 @@ from irportal.ledger import actions as ledger
 from statuspage import editions
 from statuspage.importing.plan import Fate, Plan, Step
 from statuspage.importing.shape import worst
-from statuspage.models import Component, ComponentGroup, Notice, NoticeComponent, NoticeUpdate
+from statuspage.models import Component, ComponentGroup, Notice, NoticeComponent, NoticeUpdate, StateSpan
 
 BATCH = 100  # incidents in one transaction: nobody else waits long for a turn
 
@@ -102,14 +103,34 @@ def _write_updates(plan: Plan, step: Step, notice: Notice, now: datetime) -> lis
 def _write_hits(plan: Plan, step: Step, notice: Notice, components: dict[str, int]) -> None:
     if step.fate == Fate.MORE:
         notice.hits.all().delete()
+        notice.spans.all().delete()
     states: dict[int, str] = {}
     for part, state in step.incident.hits.items():
-        if part in plan.codes:
-            component = components[plan.codes[part]]
-            states[component] = worst(state, states.get(component, state))
+        component = components[plan.codes[part]]
+        states[component] = worst(state, states.get(component, state))
     NoticeComponent.objects.bulk_create(
         NoticeComponent(notice=notice, component_id=component, state=state) for component, state in states.items()
     )
+    StateSpan.objects.bulk_create(
+        StateSpan(notice=notice, component_id=component, state=state, began_at=began, ended_at=ended, adjusted_at=at)
+        for component, state, began, ended, at in _told(plan, step, components)
+    )
+
+
+def _told(
+    plan: Plan, step: Step, components: dict[str, int]
+) -> Iterator[tuple[int, str, datetime, datetime | None, datetime | None]]:
+    """The states of components over time. Days our page had told of otherwise, because it knew them, are adjusted."""
+    new, open_ones, now = {code for code, _ in plan.parts}, set(), timezone.now()
+    for part in step.incident.hits:
+        code = plan.codes[part]
+        for state, began, ended in step.incident.stretches(part):
+            past = code not in new and began.date() < now.astimezone(UTC).date()
+            if ended is None and code in open_ones:
+                continue  # two components there are one here, and it is so already
+            if ended is None:
+                open_ones.add(code)
+            yield components[code], state, began, ended, now if past else None
 
 
 def _facts(step: Step, updates: list[NoticeUpdate]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from irportal.outbox import engine
 from irportal.outbox.models import Announcement, Attempt, Delivery
 from statuspage import editions
 from statuspage.importing import write
-from statuspage.models import Change, Component, ComponentGroup, Document, Notice, NoticeUpdate
+from statuspage.models import Change, Component, ComponentGroup, Document, Notice, NoticeUpdate, StateSpan
 from tests.factories import endpoint
 from tests.statuspage.factories import component, publish, subscriber
 from tests.statuspage.importing import pages
@@ -173,6 +173,42 @@ def test_what_is_over_hits_no_component_and_remembers_what_it_hit(take_over):
 
     assert Component.objects.with_state().get().state == "operational"
     assert [hit.state for hit in Notice.objects.get().hits.all()] == ["degraded_performance"]
+
+
+def spans() -> list[tuple[str, str, str]]:
+    return [(span.state, f"{span.began_at:%H:%M}", f"{span.ended_at:%H:%M}") for span in StateSpan.objects.all()]
+
+
+def test_uptime_counts_from_the_states_that_were_told_when_they_were_told(take_over):
+    row = pages.one(*ENDED)
+    for update, state in zip(
+        reversed(row["incident_updates"]), ("major_outage", "major_outage", "operational"), strict=False
+    ):
+        update["affected_components"][0]["new_status"] = state
+    take_over(pages.document(row), "--write")
+
+    assert spans() == [("major_outage", "08:00", "08:20")]
+
+
+def test_uptime_counts_from_the_impact_where_no_state_was_told(take_over):
+    row = pages.one(*ENDED, impact="major")
+    for update in row["incident_updates"]:
+        update["affected_components"] = None
+    take_over(pages.document(row), "--write")
+
+    assert spans() == [("partial_outage", "08:00", "08:30")]
+
+
+def test_days_our_page_told_of_otherwise_are_adjusted(take_over):
+    component("Git")
+    take_over(pages.document(pages.one(*ENDED), components=1), "--write")
+    assert StateSpan.objects.exclude(adjusted_at=None).exists()
+
+
+def test_days_our_page_never_told_of_are_not_adjusted(take_over):
+    take_over(pages.document(pages.one(*ENDED), components=1), "--write")
+
+    assert {span.adjusted_at for span in StateSpan.objects.all()} == {None}
 
 
 def test_a_component_that_is_here_by_code_or_name_is_that_one(take_over):
