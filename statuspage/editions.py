@@ -164,12 +164,15 @@ def _refresh() -> int:
 
 
 def _write_batch(edition: Edition) -> tuple[list[int], bool]:
-    """All news, and rebuilding for BATCH. The changes that are done, and whether any document is another now."""
+    """All news, and rebuilding for BATCH, or until one is done: what cannot be written keeps nothing else waiting.
+
+    The changes that are done, and whether any document is another now.
+    """
     end, outcome, done, written = monotonic() + BATCH, {}, [], False
     now = timezone.now()
     for change in Change.objects.all()[:FEW]:
         if change.topic not in outcome:
-            if change.rank == Change.Rank.REBUILD and monotonic() > end:
+            if change.rank == Change.Rank.REBUILD and done and monotonic() > end:
                 break
             outcome[change.topic] = _write_about(change.topic, edition, now)
         if outcome[change.topic] is not None:

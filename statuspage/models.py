@@ -336,6 +336,11 @@ class NoticeUpdate(models.Model):
     def __str__(self) -> str:
         return f"{self.get_status_display()} {self.display_at:%Y-%m-%d %H:%M}"
 
+    @property
+    def notified(self) -> bool:
+        """Whether subscribers were told of it, as in `MaintenanceUpdate`."""
+        return self.imported_at is None
+
 
 class NoticePostmortem(models.Model):
     """What was learned, as it was published; never changed. The newest stands; so a correction is another one.

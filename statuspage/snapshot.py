@@ -600,7 +600,7 @@ def _update_row(update: NoticeUpdate | MaintenanceUpdate, notice: Notice | Maint
         "updated_at": _stamp(update.created_at),
         "display_at": _stamp(update.display_at),
         "affected_components": update.affected or None,
-        "deliver_notifications": update.imported_at is None,
+        "deliver_notifications": update.notified,
         "custom_tweet": None,
         "tweet_id": None,
     }

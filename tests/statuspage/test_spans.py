@@ -249,7 +249,7 @@ def test_old_incidents_are_not_even_read(api):
         past_incident(f"INC-{number}", started_at=began, affected=[(api, "major_outage")])
     record = spans.records([api], now - timedelta(days=90), now)[api.pk]
 
-    assert record.stretches == ()
+    assert not record.stretches
 
 
 def test_writing_spans_asks_the_database_as_often_for_ten_components_as_for_two(freezer):
