@@ -142,7 +142,7 @@ def test_htmx_parts_are_as_private_as_their_pages(client, addresses):
 def test_nothing_of_an_incident_is_public_before_somebody_publishes_it(client, addresses):
     resolver = get_resolver().namespace_dict["statuspage"][1]
     names = [key for key in resolver.reverse_dict if isinstance(key, str)]
-    with_argument = ("incident", "incident-json", "by-ref", "leave", "confirm", "manage")
+    with_argument = ("incident", "incident-json", "by-ref", "leave", "confirm", "manage", "follow")
     with_argument += ("maintenance", "maintenance-calendar", "component-calendar")
     public = [reverse(f"statuspage:{name}") for name in names if name not in with_argument]
     for address in [*public, "/i/INC-1", "/healthz", "/portal/pulse/", "/accounts/login/"]:

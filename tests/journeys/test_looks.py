@@ -38,7 +38,7 @@ BUSY = """
 from datetime import timedelta
 from django.utils import timezone
 from statuspage.models import Component
-from tests.statuspage.factories import component, past_incident, publish
+from tests.statuspage.factories import announced, component, past_incident, publish
 now = timezone.now()
 parts = [component(f"Service {n}", group=f"Region {n // 8}" if n < 56 else "") for n in range(60)]
 Component.objects.filter(pk=parts[3].pk).update(name="W" * 70, description="d" * 190)
@@ -51,6 +51,8 @@ for n in range(3):
             body="# Heading\\n\\n* one\\n* two `code`\\n\\n> quote\\n\\n[link](https://example.com) " + "x" * 300)
 publish("identified", (parts[0], states[1]), ref="INC-900", kind="correction", body="It began at 14:02, not 14:20.")
 publish("monitoring", ref="INC-903", impact="none", title="\u05e9\u05dc\u05d5\u05dd API \u05dc\u05d0")
+announced(*parts[40:46], title="Larger database " + "very" * 30)
+announced(parts[46], title="Cables are laid", starts_at=now)
 for n in range(40):
     past_incident(f"INC-{800 + n}", started_at=now - timedelta(days=2 * n + 1))
 """
@@ -89,7 +91,7 @@ def pages(busy: Portal, chromium: Browser) -> list[str]:
             links = [urljoin(address, link).partition("#")[0] for link in page.evaluate(LINKS)]
             left += [link for link in links if ours(link, busy)]
     page.context.close()
-    assert {"/", "/history", "/incidents/…", "/subscribe", "/manage", "/nothing-here"} <= found.keys()
+    assert {"/", "/history", "/incidents/…", "/maintenance/…", "/subscribe", "/manage", "/nothing-here"} <= found.keys()
     return sorted(found.values())
 
 

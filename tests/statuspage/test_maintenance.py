@@ -1,19 +1,25 @@
 """Planned maintenance: what it does to components, who hears of it, what the clock does by itself."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email import policy
+from email.parser import BytesParser
+from threading import Barrier
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from irportal.ledger.models import Entry
 from irportal.outbox import engine
 from irportal.outbox.models import Announcement, Delivery
 from irportal.refused import Refused
-from statuspage import maintenance, subscriptions, timetable
+from statuspage import maintenance, spans, subscriptions, timetable, uptime
 from statuspage import planned as planned_times
 from statuspage.models import Choice, Component, Maintenance
+from statuspage.uptime import TICK
+from tests.factories import mail_of
 from tests.statuspage.factories import announced, component, planned, publish, subscriber
 
 pytestmark = pytest.mark.django_db
@@ -317,6 +323,26 @@ def test_a_whole_maintenance_that_was_missed_is_told_once(work, freezer):
     assert "This notice is late" in Announcement.objects.last().text
 
 
+@pytest.mark.django_db(transaction=True)
+def test_many_engines_at_once_do_everything_once(work, freezer):
+    """Really at once, on the real database."""
+    for length, deed in ((DAY, "reminded"), (DAY, "started"), (2 * HOUR, "finished")):
+        freezer.shift(length)
+        start = Barrier(6)
+
+        def turn(_, start=start) -> None:
+            start.wait(10)
+            tick()
+            connection.close()
+
+        with ThreadPoolExecutor(6) as engines:
+            list(engines.map(turn, range(6)))
+        assert Entry.objects.filter(deed=f"maintenance.{deed}").count() == 1
+
+    assert len(subjects()) == 4
+    assert fresh(work).updates.count() == 3
+
+
 def test_one_that_people_begin_waits_for_them(board, freezer, lin):
     work = announced(board, starts_itself=False, ends_itself=False)
     freezer.shift(2 * DAY + HOUR)
@@ -435,3 +461,57 @@ def test_a_window_that_is_open_lasts_until_the_end_asked_for(work, board, lin):
     began, end = timezone.now(), timezone.now() + HOUR
 
     assert planned_times.windows([board.pk], began - DAY, end) == {board.pk: [(began, end)]}
+
+
+def test_uptime_shows_maintenance_and_counts_it_as_up(work, board, freezer, lin):
+    began = timezone.now()
+    maintenance.start(work, by=lin)
+    freezer.shift(2 * HOUR)
+    maintenance.finish(work, by=lin)
+    record = spans.records([board], began, timezone.now())[board.pk]
+    count = record.count(began, timezone.now(), spans.method())
+
+    assert record.days(began.date(), began.date()) == ["under_maintenance"]
+    assert (count.share, count.counted) == (1, 2 * HOUR // TICK)
+
+
+def test_uptime_leaves_maintenance_out_where_the_setting_says_so(work, board, freezer, lin, settings):
+    settings.MAINTENANCE_EXCLUDED_FROM_DOWNTIME = True
+    began = timezone.now()
+    freezer.shift(HOUR)
+    maintenance.start(work, by=lin)
+    freezer.shift(2 * HOUR)
+    maintenance.finish(work, by=lin)
+    count = spans.records([board], began, timezone.now())[board.pk].count(began, timezone.now(), spans.method())
+
+    assert count.counted == HOUR // TICK
+    assert "time under maintenance is left out" in uptime.explained(spans.method())
+
+
+def test_an_outage_during_maintenance_counts_and_shows(work, board, freezer, lin):
+    began = timezone.now()
+    maintenance.start(work, by=lin)
+    publish("investigating", (board, "major_outage"), started_at=began)
+    freezer.shift(HOUR)
+    record = spans.records([board], began, timezone.now())[board.pk]
+
+    assert record.days(began.date(), began.date()) == ["major_outage"]
+    assert record.count(began, timezone.now(), spans.method()).share == 0
+
+
+def test_from_which_impact_on_somebody_hears_of_incidents_is_no_matter(board, freezer):
+    subscriber("dora@r.example", board, floor="critical")
+    announced(board)
+
+    assert told("Planned") == ["dora@r.example"]
+
+
+def test_times_stand_beside_the_readers_own(board, freezer):
+    subscriber("emil@r.example", board, time_zone="Europe/Berlin")
+    announced(board)
+    told()
+
+    mail = BytesParser(policy=policy.default).parsebytes(mail_of(Delivery.objects.get()))
+    for part in ("plain", "html"):
+        assert "14:30 UTC" in (words := mail.get_body((part,)).get_content())
+        assert "(15:30 Berlin)" in words
