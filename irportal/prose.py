@@ -26,3 +26,9 @@ def render(source: str) -> SafeString:
 def plain(source: str) -> str:
     """Markdown as bare words, for places where only a line of it is shown."""
     return entities.unescape(strip_tags(render(source))).strip()
+
+
+def harmless(text: str) -> str:
+    """Without what a room would take for a mention or a link: <!channel>, @here."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped.replace("@", "@\u200b")

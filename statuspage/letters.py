@@ -8,6 +8,8 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from irportal import prose
+from irportal.outbox.audiences import LEAVE
 from statuspage import rhythm
 from statuspage.models import Maintenance, MaintenanceUpdate
 
@@ -76,6 +78,15 @@ def maintenance_letter(maintenance: Maintenance, deed: str, update: MaintenanceU
             "page_words": "This maintenance on the status page",
         },
     )
+
+
+def maintenance_room(maintenance: Maintenance, deed: str, update: MaintenanceUpdate) -> str:
+    """The same for the chat rooms of readers, with the link to leave by."""
+    names = ", ".join(hit.component.name for hit in maintenance.hits.select_related("component"))
+    when = f"{rhythm.day(maintenance.begins_at)}, {rhythm.span(maintenance.begins_at, maintenance.over_at)}"
+    said = f"{DEEDS[deed]}: {maintenance.title}\n{when}\nComponents: {names}\n\n{update.body}"
+    foot = f"{settings.PUBLIC_BASE_URL}{maintenance.get_absolute_url()} · No more of this: {LEAVE}"
+    return json.dumps({"text": f"{prose.harmless(said)}\n\n{foot}"}, ensure_ascii=False)
 
 
 def told_before(maintenance: Maintenance, update: MaintenanceUpdate) -> list[MaintenanceUpdate]:

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import Max
@@ -274,42 +274,40 @@ def _write_down(
 
 def _tell(update: MaintenanceUpdate, deed: str) -> None:
     maintenance = update.maintenance
-    tell(
-        maintenance,
-        update.code,
-        letters.maintenance_letter(maintenance, deed, update),
-        payload=snapshot.maintenance_news(maintenance),
-        life=outbox.UPDATE_LIFE,
-        repeats=[earlier.code for earlier in letters.told_before(maintenance, update)],
-    )
+    repeats = [_key(maintenance, earlier.code) for earlier in letters.told_before(maintenance, update)]
+    payload = snapshot.maintenance_news(maintenance)
+    tell(maintenance, update.code, deed, update, life=outbox.UPDATE_LIFE, payload=payload, retells=repeats)
 
 
 def tell(
     maintenance: Maintenance,
     what: str,
-    letter: letters.Letter,
+    deed: str,
+    update: MaintenanceUpdate,
     *,
-    payload: str = "",
     life: timedelta,
-    repeats: Iterable[str] = (),
+    audience: str = AUDIENCE,
+    **more: Any,
 ) -> None:
-    """Mail those concerned: subscribers of its components or of the whole page, customers attached to its components,
-    and everybody who was told of it before. `repeats` are the codes of updates whose text stands in the letter, too."""
-    thread = maintenance.ref
+    """Tell those concerned by mail and in their rooms, once for each `what`; `more` is for `outbox.announce`.
+
+    They are subscribers of its components or of the whole page, customers attached to its components, and everybody
+    who was told of it before.
+    """
     outbox.announce(
         _key(maintenance, what),
         topic=TOPIC,
-        thread=thread,
-        audience=AUDIENCE,
+        thread=maintenance.ref,
+        audience=audience,
         facts={
             "components": sorted(maintenance.hits.values_list("component", flat=True)),
-            "incident": thread,
+            "incident": maintenance.ref,
             "impact": ANY,
         },
-        payload=payload,
+        public_chat=letters.maintenance_room(maintenance, deed, update),
         life=life,
-        retells=[_key(maintenance, code) for code in repeats],
-        **letter._asdict(),
+        **letters.maintenance_letter(maintenance, deed, update)._asdict(),
+        **more,
     )
 
 

@@ -7,12 +7,13 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from irportal.ledger import actions as ledger
-from statuspage import letters, maintenance, rhythm
+from statuspage import maintenance, rhythm
 from statuspage.models import Maintenance, MaintenanceReminder
 
 log = logging.getLogger(__name__)
 
 ON_TIME = timedelta(minutes=2)  # the engine turns every 2 s; later than this, the text says that it is late
+REMINDED = "reminded"  # the same readers; programs are not reminded, so this word reaches fewer than the one before
 LATE = "This notice is late, because our system was not running at that time."
 
 
@@ -69,8 +70,14 @@ def _remind(found: Maintenance, now: datetime) -> None:
         return
     if found.starts_at > now:
         lead = int(nearest.lead.total_seconds())
-        letter = letters.maintenance_letter(found, "reminded", found.updates.all()[0])
-        maintenance.tell(found, f"reminder:{found.sequence}:{lead}", letter, life=found.starts_at - now)
+        maintenance.tell(
+            found,
+            f"reminder:{found.sequence}:{lead}",
+            "reminded",
+            found.updates.all()[0],
+            life=found.starts_at - now,
+            audience=REMINDED,
+        )
         ledger.append("maintenance.reminded", subject=found.ref, by=None, lead_seconds=lead, starts_at=found.starts_at)
         found.reminders.filter(pk=nearest.pk).update(sent=True)
     due.update(settled_at=now)

@@ -147,6 +147,7 @@ def _in_charge(why: str) -> list[Reader]:
 
 def register() -> None:
     audiences.register("customers", customers, leave_url)
+    audiences.register("reminded", customers, leave_url)
     audiences.register("staff", staff)
     audiences.register("in-charge", lambda facts: _in_charge("You may command incidents or publish."))
     audiences.register("contracts", contracts)

@@ -288,14 +288,8 @@ def _chat(title: str, fields: list[tuple[str, str]], foot: str, incident: Incide
     blocks: list[dict[str, Any]] = [{"type": "header", "text": _unmarked(title[:CHAT_TITLE])}]
     blocks += [{"type": "section", "text": _unmarked(f"{name}: {value}")} for name, value in short]
     blocks += [{"type": "context", "elements": [_unmarked(foot.strip())]}] if foot else []
-    return json.dumps({"text": _harmless(lines), "blocks": blocks}, ensure_ascii=False)
+    return json.dumps({"text": prose.harmless(lines), "blocks": blocks}, ensure_ascii=False)
 
 
 def _unmarked(text: str) -> dict[str, str]:
     return {"type": "plain_text", "text": text}
-
-
-def _harmless(text: str) -> str:
-    """Without what a room would take for a mention or a link: <!channel>, @here."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return escaped.replace("@", "@\u200b")

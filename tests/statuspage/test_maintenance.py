@@ -1,5 +1,6 @@
 """Planned maintenance: what it does to components, who hears of it, what the clock does by itself."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -176,6 +177,32 @@ def test_whoever_was_told_of_the_plan_is_told_of_its_change_and_its_end(readers,
     maintenance.cancel(fresh(work), by=lin)
 
     assert told("Maintenance moved") == told("Maintenance cancelled") == ["ann@r.example", "cleo@r.example"]
+
+
+def test_a_reminder_in_between_loses_nobody(readers, work, freezer, lin):
+    told()
+    Choice.objects.filter(subscriber=readers[0]).update(component=Component.objects.get(name="Payments"))
+    freezer.shift(DAY)
+    tick()
+    reminded = told("Reminder")
+    maintenance.cancel(work, by=lin)
+
+    assert reminded == told("cancelled") == ["ann@r.example", "cleo@r.example"]
+
+
+def test_programs_are_told_what_is_planned_and_rooms_read_it(work, freezer, lin):
+    freezer.shift(DAY)
+    tick()
+    plan, reminder = Announcement.objects.order_by("pk")
+    incident = json.loads(plan.payload)["incident"]
+    room = json.loads(plan.public_chat)["text"]
+
+    assert (incident["status"], incident["impact"]) == ("scheduled", "maintenance")
+    assert incident["scheduled_for"] == "2026-03-04T14:30:00.000Z"
+    assert room.startswith("Planned maintenance: Database upgrade\n4 March 2026, 14:30 to 16:30 UTC")
+    assert room.endswith("No more of this: {unsubscribe_url}")
+    assert "Reminder of maintenance" in reminder.public_chat
+    assert not reminder.payload  # what programs know has not changed
 
 
 def test_a_reader_who_left_is_told_nothing_more(readers, work, lin):
