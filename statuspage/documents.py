@@ -148,6 +148,7 @@ def _all_months() -> list[str]:
 TOPICS = {
     "asset": Topic(lambda: ASSETS, str),
     "now": Topic(lambda: ["-"], lambda key: snapshot.Facts()),
+    "uptime": Topic(lambda: ["-"], lambda key: snapshot.Facts()),
     "month": Topic(_all_months, _month),
     "notice": Topic(lambda: Notice.objects.order_by("-id").values_list("code", flat=True), _notice),
     "maintenance": Topic(lambda: Maintenance.objects.order_by("-id").values_list("code", flat=True), _maintenance),
@@ -225,7 +226,7 @@ def _api(name: str, write: Callable[[snapshot.Facts, datetime], bytes]) -> Kind:
 KINDS = [
     Kind("asset", "", "asset", _asset),
     Kind("now", "", "page", snapshot.page, until=_page_until),
-    Kind("now", "uptime", "uptime", snapshot.uptime_page, until=_uptime_until),
+    Kind("uptime", "uptime", "uptime", snapshot.uptime_page, until=_uptime_until),
     Kind("now", "404", "not-found", snapshot.not_found, status=404),
     Kind("now", "history", "history", lambda _, now: snapshot.history(now), until=lambda _, now: _midnight(now)),
     Kind(

@@ -40,7 +40,7 @@ PACKABLE = (
     "image/svg",
 )
 COLUMNS = ["version", "status", "head", "body", "gzip", "brotli", "slot", "etag", "modified", "due", "topic"]
-NOW = "now:-"
+NOW, UPTIME = "now:-", "uptime:-"
 _built: set[str] = set()
 
 
@@ -48,8 +48,13 @@ _built: set[str] = set()
 
 
 def touch(*topics: str) -> None:
-    """Have what is current and everything about these topics written anew once the transaction is committed."""
+    """Have what is current and everything about these topics written anew once the transaction is committed.
+
+    Uptime month by month follows: nobody waits for it to read the news.
+    """
     _note([NOW, *topics], Change.Rank.NEWS)
+    _note([UPTIME], Change.Rank.REBUILD)
+    transaction.on_commit(refresh, robust=True)
     transaction.on_commit(refresh, robust=True)
 
 
@@ -164,20 +169,21 @@ def _refresh() -> int:
 
 
 def _write_batch(edition: Edition) -> tuple[list[int], bool]:
-    """All news, and rebuilding for BATCH, or until one is done: what cannot be written keeps nothing else waiting.
+    """All news, or else rebuilding for BATCH; but until one is done: what cannot be written keeps nothing else waiting.
 
     The changes that are done, and whether any document is another now.
     """
-    end, outcome, done, written = monotonic() + BATCH, {}, [], False
+    end, outcome, done, written, news = monotonic() + BATCH, {}, [], False, False
     now = timezone.now()
     for change in Change.objects.all()[:FEW]:
         if change.topic not in outcome:
-            if change.rank == Change.Rank.REBUILD and done and monotonic() > end:
+            if change.rank == Change.Rank.REBUILD and done and (news or monotonic() > end):
                 break
             outcome[change.topic] = _write_about(change.topic, edition, now)
         if outcome[change.topic] is not None:
             done.append(change.pk)
             written = written or bool(outcome[change.topic])
+            news = news or (written and change.rank == Change.Rank.NEWS)
     return done, written
 
 

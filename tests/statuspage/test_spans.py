@@ -198,7 +198,7 @@ def test_a_group_says_the_mean_of_its_members(freezer, client):
         "INC-7", started_at=timezone.now() - timedelta(days=5), minutes=1440, affected=[(api, "major_outage")]
     )
 
-    assert "99.44&nbsp;% on average" in client.get("/").content.decode()
+    assert "uptime 99.44&nbsp;% on average" in client.get("/").content.decode()
 
 
 def test_the_page_prints_the_weights_in_force(api, client, settings):
