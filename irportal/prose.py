@@ -1,4 +1,6 @@
-"""Text people type, shown as HTML: Markdown without HTML, then cleaned with our own list, at every render."""
+"""Text people type, shown as HTML: Markdown without HTML, then cleaned with our own list."""
+
+from functools import lru_cache
 
 import html as entities
 
@@ -11,6 +13,7 @@ _markdown = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("ta
 TAGS = frozenset("p br strong em del code pre ul ol li blockquote h3 h4 a hr table thead tbody tr th td".split())  # noqa: SIM905
 
 
+@lru_cache(256)
 def render(source: str) -> SafeString:
     """Markdown to clean HTML. Links keep http, https and mailto only; images, ids, classes and scripts never pass."""
     html = nh3.clean(

@@ -335,7 +335,16 @@ if PRODUCTION:
         "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
     }
 
+# Languages. The portal speaks English; the public page and its mails speak PAGE_LANGUAGES, the first at the root.
 LANGUAGE_CODE = "en"
+LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["irportal.formats"]
+PAGE_LANGUAGES = env.list("PAGE_LANGUAGES", default=["en", "de", "fr", "es", "ja", "pt-br"])
+_spoken = {"en", *(folder.name.lower().replace("_", "-") for folder in LOCALE_PATHS[0].iterdir())}
+if not PAGE_LANGUAGES or len({*PAGE_LANGUAGES}) < len(PAGE_LANGUAGES) or not _spoken.issuperset(PAGE_LANGUAGES):
+    raise ImproperlyConfigured(
+        f"PAGE_LANGUAGES is {','.join(PAGE_LANGUAGES)!r}; give some of {', '.join(sorted(_spoken))}, each once."
+    )
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True

@@ -69,7 +69,13 @@ class Kind:
     status: int = 200
     framed: bool = False  # other sites may show it in a frame
 
+    @property
+    def worded(self) -> bool:
+        """Whether it has words of ours, so that there is one in every language; what programs read has none."""
+        return self.topic != "asset" and self.media != JSON
+
     def path(self, subject: Any) -> str:
+        """In the active language."""
         if self.topic == "asset":
             return static(subject)
         return reverse(f"statuspage:{self.name}", args=self.args(subject))

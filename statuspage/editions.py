@@ -1,7 +1,8 @@
 """Keeps what is published written: each change names what it is about, and only documents about that are written anew.
 
 A change is a row in the transaction of the deed. It is carried out right after the commit, or else by the engine;
-so is what time alone changes. Every batch raises the version by one, under a lock on the edition.
+so is what time alone changes. Every batch raises the version by one, under a lock on the edition. News is written and
+committed in the page's own language first; the other languages have a change each.
 """
 
 import gzip
@@ -19,6 +20,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.urls import is_valid_path
 from django.utils import timezone
+from django.utils.translation import override
 
 from statuspage import documents
 from statuspage.documents import KINDS, TOPICS, Kind
@@ -54,8 +56,7 @@ def touch(*topics: str) -> None:
     """
     _note([NOW, *topics], Change.Rank.NEWS)
     _note([UPTIME], Change.Rank.REBUILD)
-    transaction.on_commit(refresh, robust=True)
-    transaction.on_commit(refresh, robust=True)
+    transaction.on_commit(_write_now, robust=True)
 
 
 def touch_notice(notice: Notice, *, was_started_at: datetime | None = None, component_ids: Iterable[int] = ()) -> None:
@@ -112,7 +113,18 @@ def rebuild() -> None:
 
 def _note(topics: Iterable[str], rank: int) -> None:
     made = int(timezone.now().timestamp())
-    Change.objects.bulk_create(Change(topic=topic, rank=rank, made=made) for topic in dict.fromkeys(topics))
+    Change.objects.bulk_create(
+        Change(topic=topic, rank=rank, place=place, made=made)
+        for topic in dict.fromkeys(topics)
+        for place in range(len(settings.PAGE_LANGUAGES))
+        if kinds(topic, place)
+    )
+
+
+def kinds(topic: str, place: int) -> list[Kind]:
+    """What there is about a topic in the language at this place; what has no words of ours is at the first."""
+    name = topic.partition(":")[0]
+    return [kind for kind in KINDS if kind.topic == name and (kind.worded or not place)]
 
 
 # Carrying it out
@@ -129,6 +141,13 @@ def run_due(now: datetime) -> None:
     except OperationalError as error:
         if not _is_locked(error):
             raise
+
+
+def _write_now() -> None:
+    """After a commit: what it changed, in the other languages as far as that is soon done."""
+    end = monotonic() + BATCH
+    while refresh() and monotonic() < end:
+        pass
 
 
 def refresh(patience: float = PATIENCE) -> int:
@@ -169,31 +188,40 @@ def _refresh() -> int:
 
 
 def _write_batch(edition: Edition) -> tuple[list[int], bool]:
-    """All news, or else rebuilding for BATCH; but until one is done: what cannot be written keeps nothing else waiting.
+    """All news in the page's own language, or else what comes next for BATCH.
 
     The changes that are done, and whether any document is another now.
     """
-    end, outcome, done, written, news = monotonic() + BATCH, {}, [], False, False
-    now = timezone.now()
+    end, outcome, done, written, urgent = monotonic() + BATCH, {}, [], False, False
+    load, now = cache(_subject), timezone.now()
     for change in Change.objects.all()[:FEW]:
-        if change.topic not in outcome:
-            if change.rank == Change.Rank.REBUILD and done and (news or monotonic() > end):
+        about = change.topic, change.place
+        if about not in outcome:
+            can_wait = change.rank == Change.Rank.REBUILD or change.place
+            if can_wait and (urgent or (done and monotonic() > end)):  # what fails holds up nothing behind it
                 break
-            outcome[change.topic] = _write_about(change.topic, edition, now)
-        if outcome[change.topic] is not None:
+            outcome[about] = _write_about(load(change.topic), *about, edition, now)
+            urgent = urgent or not (can_wait or outcome[about] is None)
+        if outcome[about] is not None:
             done.append(change.pk)
-            written = written or bool(outcome[change.topic])
-            news = news or (written and change.rank == Change.Rank.NEWS)
+            written = written or bool(outcome[about])
     return done, written
 
 
-def _write_about(topic: str, edition: Edition, now: datetime) -> int | None:
-    """Write every document about the topic; how many are others than before. None when one could not be written."""
+def _subject(topic: str) -> Any:
     name, _, key = topic.partition(":")
-    subject = TOPICS[name].load(key)
-    if subject is None:
+    return TOPICS[name].load(key)
+
+
+def _write_about(subject: Any, topic: str, place: int, edition: Edition, now: datetime) -> int | None:
+    """Write every document about the topic in the language at this place, unless that is no longer spoken.
+
+    How many are others than before; None when one could not be written.
+    """
+    if subject is None or place >= len(settings.PAGE_LANGUAGES):
         return 0
-    outcomes = [_write(kind, subject, topic, edition, now) for kind in KINDS if kind.topic == name]
+    with override(settings.PAGE_LANGUAGES[place]):
+        outcomes = [_write(kind, subject, topic, edition, now) for kind in kinds(topic, place)]
     return None if None in outcomes else sum(filter(None, outcomes))
 
 
@@ -286,6 +314,7 @@ def made_from() -> str:
     here = Path(__file__).parent
     files = [*here.rglob("*.py"), *(settings.BASE_DIR / "templates" / "statuspage").iterdir()]
     files += [settings.BASE_DIR / "static" / name for name in documents.ASSETS]
+    files += (settings.BASE_DIR / "locale").rglob("*.mo")
     found = hashlib.sha256()
     for file in sorted(files):
         found.update(file.read_bytes())
@@ -295,6 +324,7 @@ def made_from() -> str:
         settings.SUPPORT_EMAIL,
         settings.PRODUCTION,
         settings.UPTIME_WEIGHTS,
+        settings.PAGE_LANGUAGES,
     ):
         found.update(f"{value}\n".encode())
     return found.hexdigest()

@@ -17,7 +17,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from irportal import prose
-from statuspage import rhythm
+from statuspage import languages, rhythm
 from statuspage.models import Maintenance, MaintenanceUpdate, Notice, NoticeUpdate
 from statuspage.snapshot import Facts
 
@@ -51,9 +51,9 @@ def json_feed(facts: Facts, now: datetime) -> bytes:
     feed = {
         "version": "https://jsonfeed.org/version/1.1",
         "title": _title(),
-        "home_page_url": settings.PUBLIC_BASE_URL + "/",
+        "home_page_url": settings.PUBLIC_BASE_URL + reverse("statuspage:page"),
         "feed_url": settings.PUBLIC_BASE_URL + reverse("statuspage:feed-json"),
-        "language": "en",
+        "language": languages.current(),
         "authors": [{"name": settings.ORGANISATION}],
         "items": items,
     }
@@ -85,10 +85,10 @@ def _feed(kind: type[SyndicationFeed], name: str, facts: Facts, now: datetime) -
         title=_title(),
         link=settings.PUBLIC_BASE_URL + reverse("statuspage:history"),
         description=f"Incidents and maintenance of {settings.ORGANISATION} as the status page tells of them",
-        language="en",
+        language=languages.current(),
         author_name=settings.ORGANISATION,
         feed_url=settings.PUBLIC_BASE_URL + reverse(f"statuspage:{name}"),
-        feed_guid=f"tag:{host},2005:/history",
+        feed_guid=f"tag:{host},2005:{languages.at('/history', languages.current())}",
         changed_at=facts.changed_at or now,
     )
     for notice in _notices():

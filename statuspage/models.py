@@ -880,11 +880,12 @@ class Change(models.Model):
 
     topic = models.CharField(max_length=60)
     rank = models.PositiveSmallIntegerField(choices=Rank, default=Rank.NEWS)
+    place = models.PositiveSmallIntegerField(default=0, help_text="Of the documents' language in PAGE_LANGUAGES")
     made = models.BigIntegerField()
 
     class Meta:
-        ordering = ["rank", "id"]
-        indexes = [models.Index("rank", "id", name="change_order")]
+        ordering = ["rank", "place", "id"]
+        indexes = [models.Index("rank", "place", "id", name="change_order")]
 
     def __str__(self) -> str:
         return self.topic

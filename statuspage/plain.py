@@ -33,7 +33,7 @@ def write_to(folder: Path) -> tuple[int, int]:
 
 
 def files_of(document: Document) -> Iterator[tuple[str, bytes]]:
-    """The file of a document and its packed forms. `/` is index.html, `/history` is history.html."""
+    """The file of a document and its packed forms. `/de/` is de/index.html, `/history` is history.html."""
     name = file_of(document.path)
     if document.status == 301:
         yield name, _redirect(document)
@@ -45,7 +45,7 @@ def files_of(document: Document) -> Iterator[tuple[str, bytes]]:
 
 def file_of(path: str) -> str:
     """Relative to the folder. Raises ValueError for a path that would lead out of it."""
-    name = path.strip("/") or "index"
+    name = f"{path}index".lstrip("/") if path.endswith("/") else path.strip("/")
     if ".." in name.split("/"):
         raise ValueError(f"{path!r} leads out of the folder.")
     return name if "." in name.rpartition("/")[2] else f"{name}.html"

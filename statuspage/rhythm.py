@@ -1,4 +1,7 @@
-"""Time as the public page says and draws it: instants, spans, the promise line, quiet days. Pure; UTC."""
+"""Time as the public page says and draws it: instants, spans, the promise line, quiet days. Pure; UTC.
+
+In the language that is active.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -6,59 +9,79 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.utils.formats import date_format
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext, pgettext
+
 PLACES = (
-    ("San Francisco", "America/Los_Angeles"),
-    ("New York", "America/New_York"),
-    ("London", "Europe/London"),
-    ("Berlin", "Europe/Berlin"),
-    ("Bengaluru", "Asia/Kolkata"),
-    ("Tokyo", "Asia/Tokyo"),
+    (gettext_lazy("San Francisco"), ZoneInfo("America/Los_Angeles")),
+    (gettext_lazy("New York"), ZoneInfo("America/New_York")),
+    (gettext_lazy("London"), ZoneInfo("Europe/London")),
+    (gettext_lazy("Berlin"), ZoneInfo("Europe/Berlin")),
+    (gettext_lazy("Bengaluru"), ZoneInfo("Asia/Kolkata")),
+    (gettext_lazy("Tokyo"), ZoneInfo("Asia/Tokyo")),
 )
 
 
 def day(at: date, now: datetime | None = None) -> str:
     """`24 October 2025`, without the year when it is the year of `now`."""
-    year = "" if now and at.year == now.astimezone(UTC).year else f" {at.year}"
-    return f"{at.day} {at:%B}{year}"
+    return date_format(at, "MONTH_DAY_FORMAT" if now and at.year == now.astimezone(UTC).year else "DATE_FORMAT")
+
+
+def month(at: date) -> str:
+    """`October 2025`"""
+    return capfirst(date_format(at, "YEAR_MONTH_FORMAT"))
 
 
 def moment(at: datetime, now: datetime | None = None) -> str:
     """`14:45 UTC` on the day of `now`, else `24 October 2025, 14:45 UTC`."""
     at = at.astimezone(UTC)
     clock = f"{at:%H:%M} UTC"
-    return clock if now and at.date() == now.astimezone(UTC).date() else f"{day(at, now)}, {clock}"
+    if now and at.date() == now.astimezone(UTC).date():
+        return clock
+    return _("%(day)s, %(clock)s") % {"day": day(at, now), "clock": clock}
 
 
 def duration(length: timedelta) -> str:
     """`34 min`, `1 h 15 min`, `2 d 3 h`; the two largest units, rounded down to minutes."""
     minutes = int(length.total_seconds()) // 60
-    sizes = [(minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min")]
+    sizes = [
+        (minutes // 1440, pgettext("a length of time", "%(number)s d")),
+        (minutes // 60 % 24, pgettext("a length of time", "%(number)s h")),
+        (minutes % 60, pgettext("a length of time", "%(number)s min")),
+    ]
     while len(sizes) > 1 and sizes[0][0] == 0:
         sizes.pop(0)
     kept = [sizes[0], *(size for size in sizes[1:2] if size[0])]
-    return " ".join(f"{number}\N{NO-BREAK SPACE}{unit}" for number, unit in kept)
+    return " ".join((unit % {"number": number}).replace(" ", "\N{NO-BREAK SPACE}") for number, unit in kept)
 
 
 def span(start: datetime, end: datetime, now: datetime | None = None) -> str:
     """`09:12 to 09:46 UTC · 34 min`, with the second day named when it is another one."""
     start, end = start.astimezone(UTC), end.astimezone(UTC)
     until = f"{end:%H:%M} UTC" if start.date() == end.date() else moment(end, now if now else start)
-    return f"{start:%H:%M} to {until} · {duration(end - start)}"
+    told = {"start": f"{start:%H:%M}", "end": until, "length": duration(end - start)}
+    return pgettext("times of day", "%(start)s to %(end)s · %(length)s") % told
 
 
 def elsewhere(at: datetime) -> list[tuple[str, str]]:
     """The instant on clocks of six cities: (`16:05`, `London`), with the weekday where it is another."""
     rows = []
     for place, zone in PLACES:
-        there = at.astimezone(ZoneInfo(zone))
+        there = at.astimezone(zone)
         other_day = there.date() != at.astimezone(UTC).date()
-        rows.append((f"{there:%H:%M}", f"{place}, {there:%A}" if other_day else place))
+        named = _("%(place)s, %(weekday)s") % {"place": place, "weekday": date_format(there, "l")}
+        rows.append((f"{there:%H:%M}", named if other_day else str(place)))
     return rows
 
 
 def join(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    if len(words) < 2:
+        return "".join(words)
+    most = pgettext("between the members of a list", ", ").join(words[:-1])
+    return _("%(most)s and %(last)s") % {"most": most, "last": words[-1]}
 
 
 @dataclass(frozen=True)
@@ -109,13 +132,19 @@ def promise_line(sent: Sequence[tuple[datetime, str]], due: datetime) -> Promise
         shown = edge - x >= LABEL_WIDTH
         edge = x if shown else edge
         marks.insert(0, Mark(f"{x:.2f}%", "hold" if kind == "holding" else "kept", _label(at, due) if shown else ""))
-    times = join([_label(at, due) for at, _ in sent])
-    plural = "s" if len(sent) > 1 else ""
-    return PromiseLine(marks, f"Update{plural} sent at {times}, the next one by {_label(due, due)} UTC")
+    words = ngettext(
+        "Update sent at %(times)s, the next one by %(next)s UTC",
+        "Updates sent at %(times)s, the next one by %(next)s UTC",
+        len(sent),
+    )
+    times = join([_label(at, due) for at, kind in sent])
+    return PromiseLine(marks, words % {"times": times, "next": _label(due, due)})
 
 
 def _label(at: datetime, due: datetime) -> str:
-    return f"{at:%H:%M}" if at.date() == due.date() else f"{at.day} {at:%b}"
+    if at.date() == due.date():
+        return f"{at:%H:%M}"
+    return date_format(at, pgettext("date format of Django: day and short month", "j M"))
 
 
 @dataclass
@@ -140,7 +169,7 @@ def months(first: date, last: date, by_day: dict[date, list[Any]], busy: Collect
     found: list[Month] = []
     run: list[date] = []
     for today in _backwards(last, first):
-        name = f"{today:%B %Y}"
+        name = month(today)
         if not found or found[-1].name != name:
             _end_run(found, run)
             found.append(Month(name))
@@ -149,16 +178,21 @@ def months(first: date, last: date, by_day: dict[date, list[Any]], busy: Collect
             continue
         _end_run(found, run)
         if today in by_day:
-            found[-1].rows.append(Row(f"{today:%a} {today.day}", by_day[today]))
+            found[-1].rows.append(Row(_weekday(today), by_day[today]))
     _end_run(found, run)
     return [month for month in found if month.rows]
 
 
 def _end_run(found: list[Month], run: list[date]) -> None:
     if run:
-        label = f"{run[-1].day} to {run[0].day}" if len(run) > 1 else f"{run[0]:%a} {run[0].day}"
+        both = {"first": run[-1].day, "last": run[0].day}
+        label = pgettext("days of a month", "%(first)s to %(last)s") % both if len(run) > 1 else _weekday(run[0])
         found[-1].rows.append(Row(label))
         run.clear()
+
+
+def _weekday(at: date) -> str:
+    return date_format(at, pgettext("date format of Django: short weekday and day", "D j"))
 
 
 def _backwards(last: date, first: date) -> Iterator[date]:

@@ -5,6 +5,7 @@ times a second; when it gets no answer, the copy in memory goes on being served,
 copy also lies in a file, so that a process that starts without a database still serves.
 """
 
+import gettext
 import logging
 import os
 import sqlite3
@@ -16,12 +17,17 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
+from functools import cache
 from gzip import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django import conf
 from django.conf import settings
 from django.db import connection
+from django.utils.translation import to_locale
+
+from statuspage import languages
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +197,8 @@ class Site:
         self.code, self.version, self.whole = "", 0, False
         self.right_at = 0.0  # when this was last known to be all there is to say
         self.behind_since: float | None = None  # since when something published waits to be written
-        self.age = ""  # the words for it, while the site cannot be refreshed
+        self.age = ""  # the words for it in the page's own language, while the site cannot be refreshed
+        self.aged_at = 0.0
         self.aged: dict[str, Document] = {}
         self.asked = threading.Event()  # once the database has answered, or refused
         self._noted_at = 0.0
@@ -199,17 +206,25 @@ class Site:
     def find(self, path: str) -> Document | None:
         """The document at this path; the page that says there is none, where only the snapshot knows."""
         found = self.documents.get(path)
-        if found is None and self.whole and path.startswith(OWN):
-            path, found = NOT_FOUND, self.documents.get(NOT_FOUND)
+        if found is None and self.whole:
+            language, rest = languages.split(path)
+            if rest.startswith(OWN):
+                path = languages.at(NOT_FOUND, language)
+                found = self.documents.get(path)
         if found is None or not self.age:
             return found
-        return self.aged.get(path) or self.aged.setdefault(path, found.with_age(self.age, time.time()))
+        return self.aged.get(path) or self.aged.setdefault(path, self._with_age(found))
+
+    def _with_age(self, found: Document) -> Document:
+        words = age_words(self.as_of, self.aged_at, languages.split(found.path)[0])
+        return found.with_age(words or self.age, self.aged_at)
 
     def look_at_clock(self) -> None:
         """Say how old the copy is, once it is too old; again with every minute."""
-        words = age_words(self.as_of, time.time()) if self.version else ""
+        now = time.time()
+        words = age_words(self.as_of, now, languages.own()) if self.version else ""
         if words != self.age:
-            self.aged, self.age = {}, words
+            self.aged, self.age, self.aged_at = {}, words, now
 
     @property
     def as_of(self) -> float:
@@ -284,23 +299,42 @@ class Site:
             time.sleep(ASK_EVERY)
 
 
-def age_words(as_of: float, now: float) -> str:
+def age_words(as_of: float, now: float, language: str) -> str:
     """What a page says when it is known to be right only up to `as_of`; empty while that is a moment ago."""
     if now - as_of <= settings.PAGE_STALE_SECONDS:
         return ""
-    at = datetime.fromtimestamp(as_of, UTC)
-    minutes = int(now - as_of) // 60
+    words, at, minutes = _catalogue(language), datetime.fromtimestamp(as_of, UTC), int(now - as_of) // 60
+    cannot = words.gettext("This page cannot be brought up to date right now.")
+    parts = {"day": at.day, "month": words.gettext(f"{at:%B}"), "number": at.month, "year": at.year}
+    instant = words.gettext("%(day)s %(month)s %(year)s, %(time)s UTC") % (parts | {"time": f"{at:%H:%M}"})
+    it_is = words.gettext("It is as of %(instant)s, %(ago)s.") % {
+        "instant": f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}">{instant}</time>',
+        "ago": _ago(words, minutes),
+    }
+    return f'\n<div class="wrap age" role="status"><p><strong>{cannot}</strong> {it_is}</p></div>'
+
+
+def _ago(words: gettext.NullTranslations, minutes: int) -> str:
     if minutes < 1:
-        ago = "less than a minute"
-    elif minutes < 120:
-        ago = f"{minutes} minute{'s' if minutes > 1 else ''}"
-    else:
-        ago = f"{minutes // 60} hours" if minutes < 2880 else f"{minutes // 1440} days"
-    return (
-        '\n<div class="wrap age" role="status"><p><strong>This page cannot be brought up to date right now.</strong> '
-        f'It is as of <time datetime="{at:%Y-%m-%dT%H:%M:%SZ}">{at.day} {at:%B %Y}, {at:%H:%M} UTC</time>, '
-        f"{ago} ago.</p></div>"
+        return words.gettext("less than a minute ago")
+    if minutes < 120:
+        return words.ngettext("%(number)s minute ago", "%(number)s minutes ago", minutes) % {"number": minutes}
+    if minutes < 2880:
+        hours = minutes // 60
+        return words.ngettext("%(number)s hour ago", "%(number)s hours ago", hours) % {"number": hours}
+    days = minutes // 1440
+    return words.ngettext("%(number)s day ago", "%(number)s days ago", days) % {"number": days}
+
+
+@cache
+def _catalogue(language: str) -> gettext.NullTranslations:
+    """Our words in a language, and Django's for the months. Read without Django, which may not work."""
+    ours, djangos = (
+        gettext.translation("django", folder, [to_locale(language)], fallback=True)
+        for folder in (settings.LOCALE_PATHS[0], Path(conf.__file__).parent / "locale")
     )
+    ours.add_fallback(djangos)
+    return ours
 
 
 _lock = threading.Lock()

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from irportal.ledger.models import Entry
 from irportal.outbox.audiences import LEAVE
-from statuspage import letters, planned, rhythm, rollup, spans, uptime
+from statuspage import languages, letters, planned, rhythm, rollup, spans, uptime
 from statuspage.models import (
     Component,
     ComponentGroup,
@@ -170,7 +170,7 @@ def history(now: datetime, month: date | None = None) -> bytes | None:
     if not oldest <= month <= newest:
         return None
     context = {
-        "month": f"{month:%B %Y}",
+        "month": rhythm.month(month),
         "months": _months(month, now, last=_next(month) - timedelta(days=1)),
         "older": _previous(month) if month > oldest else None,
         "newer": _next(month) if month < newest else None,
@@ -184,7 +184,8 @@ def not_found(facts: Facts, now: datetime) -> bytes:
 
 
 def _html(name: str, context: dict[str, Any], now: datetime, *, path: str) -> bytes:
-    context = {"now": now, "address": settings.PUBLIC_BASE_URL + path} | context
+    ways = languages.ways(path)
+    context = {"now": now, "path": path, "base": settings.PUBLIC_BASE_URL, "ways": ways} | context
     return render_to_string(f"statuspage/{name}.html", context).encode()
 
 

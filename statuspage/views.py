@@ -16,7 +16,7 @@ from django.utils.translation import get_language
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from statuspage import requests, snapshot, subscriptions
+from statuspage import languages, requests, snapshot, subscriptions
 from statuspage.documents import HTML, OPEN, TOPICS, Kind
 from statuspage.editions import SLOT
 from statuspage.forms import (
@@ -218,6 +218,8 @@ def manage(request: HttpRequest, token: str) -> HttpResponse:
 
 def _private(request: HttpRequest, name: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
     """A page that nobody keeps, and whose address no other site learns."""
+    if request.resolver_match and "token" not in request.resolver_match.kwargs:  # those come in the reader's language
+        context["ways"] = languages.ways(request.path)
     response = render(request, f"statuspage/{name}.html", context, status=status)
     response["Referrer-Policy"] = "no-referrer"
     response["Cache-Control"] = "no-store"

@@ -33,6 +33,7 @@ for name in (
     "MAIL_EVENTS_OPTIONS",
     "WEBHOOK_ALLOW_CIDRS",
     "WEBHOOK_PORTS",
+    "PAGE_LANGUAGES",
     "PORT",
     "DEBUG",
     "METRICS_TOKEN",

@@ -17,10 +17,11 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('topic', models.CharField(max_length=60)),
                 ('rank', models.PositiveSmallIntegerField(choices=[(0, 'News'), (1, 'Rebuild')], default=0)),
+                ('place', models.PositiveSmallIntegerField(default=0, help_text="Of the documents' language in PAGE_LANGUAGES")),
                 ('made', models.BigIntegerField()),
             ],
             options={
-                'ordering': ['rank', 'id'],
+                'ordering': ['rank', 'place', 'id'],
             },
         ),
         migrations.CreateModel(
@@ -56,7 +57,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='change',
-            index=models.Index(models.F('rank'), models.F('id'), name='change_order'),
+            index=models.Index(models.F('rank'), models.F('place'), models.F('id'), name='change_order'),
         ),
         migrations.AddIndex(
             model_name='document',

@@ -1,6 +1,6 @@
 """Words and shapes of the public page. Everything is UTC, whatever time zone the request has."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from django import template
 from django.conf import settings
@@ -71,6 +71,11 @@ def local(at: datetime) -> str:
 def moment(at: datetime) -> str:
     """`24 October 2025, 14:45 UTC`."""
     return rhythm.moment(at)
+
+
+@register.filter
+def month(at: date) -> str:
+    return rhythm.month(at)
 
 
 @register.filter

@@ -243,7 +243,7 @@ def test_a_promise_that_nobody_calls_late_makes_the_page_old(here, freezer):
     ],
 )
 def test_how_an_age_is_said(seconds, said):
-    assert said in age_words(1_000_000, 1_000_000 + seconds)
+    assert said in age_words(1_000_000, 1_000_000 + seconds, "en")
 
 
 # The copy in a file
