@@ -1,8 +1,7 @@
 """Text people type, shown as HTML: Markdown without HTML, then cleaned with our own list."""
 
-from functools import lru_cache
-
 import html as entities
+from functools import lru_cache
 
 import nh3
 from django.utils.html import strip_tags

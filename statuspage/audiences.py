@@ -12,7 +12,8 @@ from django.utils.translation import gettext, gettext_noop, override
 
 from irportal.outbox.audiences import ROW, Reader
 from irportal.outbox.models import Endpoint
-from statuspage.models import LANGUAGES, Choice, GroupChoice, Notice, Subscriber, Way
+from statuspage import languages
+from statuspage.models import Choice, GroupChoice, Notice, Subscriber, Way
 from statuspage.subscriptions import token
 
 ABOUT = gettext_noop("You get this because you asked for updates about %(what)s.")
@@ -72,7 +73,7 @@ def _names(chosen: QuerySet[Any], what: str) -> Subquery:
 def _said(sentence: str, what: Combinable | None = None) -> Combinable:
     """The sentence in the language of each row, with `what` where it says %(what)s."""
     befores, afters = {}, {}
-    for language in LANGUAGES:
+    for language in languages.NAMES:
         with override(language):
             befores[language], _, afters[language] = gettext(sentence).partition("%(what)s")
     before, after = _by_language(befores), _by_language(afters)
@@ -93,20 +94,22 @@ def asker(facts: dict[str, Any]) -> list[Reader]:
     if facts.get("endpoint"):
         endpoint = Endpoint.objects.filter(pk=facts["endpoint"]).first()
         return [Reader(endpoint.reader, endpoint.host, leave="asker", channel=endpoint.kind)] if endpoint else []
-    why = "You get this one mail because this address was typed in on our status page."
+    with override(languages.known(facts["language"])):
+        why = gettext("You get this one mail because this address was typed in on our status page.")
     return [Reader(key=f"asker:{facts['code']}", address=facts["email"], leave="asker", why=why)]
 
 
-def no_leave_url(name: str) -> str:
+def no_leave_url(name: str, language: str) -> str:
     return ""
 
 
-def leave_url(name: str) -> str:
-    """The absolute address where the reader so named leaves with one click."""
-    return f"{settings.PUBLIC_BASE_URL}{_leave_path()}{token(name)}"
+def leave_url(name: str, language: str) -> str:
+    """The absolute address where the reader so named leaves with one click, in their language."""
+    return f"{settings.PUBLIC_BASE_URL}{_leave_path(languages.known(language))}{token(name)}"
 
 
 @cache
-def _leave_path() -> str:
+def _leave_path(language: str) -> str:
     """Looked up once: a mail is filled in a hundred thousand times."""
-    return reverse("statuspage:leave", args=["-"]).removesuffix("-")
+    with override(language):
+        return reverse("statuspage:leave", args=["-"]).removesuffix("-")

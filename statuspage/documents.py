@@ -72,7 +72,7 @@ class Kind:
     @property
     def worded(self) -> bool:
         """Whether it has words of ours, so that there is one in every language; what programs read has none."""
-        return self.topic != "asset" and self.media != JSON
+        return self.topic != "asset" and self.media not in (JSON, CALENDAR)
 
     def path(self, subject: Any) -> str:
         """In the active language."""

@@ -192,7 +192,9 @@ def _write_batch(edition: Edition) -> tuple[list[int], bool]:
 
     The changes that are done, and whether any document is another now.
     """
-    end, outcome, done, written, urgent = monotonic() + BATCH, {}, [], False, False
+    end, written, urgent = monotonic() + BATCH, False, False
+    done: list[int] = []
+    outcome: dict[tuple[str, int], int | None] = {}
     load, now = cache(_subject), timezone.now()
     for change in Change.objects.all()[:FEW]:
         about = change.topic, change.place

@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from irportal.outbox.audiences import in_ascii
 from irportal.outbox.channels import guard
 from irportal.outbox.wire import wire_address
-from statuspage.models import LANGUAGES, Component, ComponentGroup, Notice, Way
+from statuspage import languages
+from statuspage.models import Component, ComponentGroup, Notice, Way
 from statuspage.requests import Wanted
 
 FLOORS = {
@@ -107,10 +108,15 @@ class ChooseForm(forms.Form):
 class ReadingForm(forms.Form):
     """How mail is written: its language, and the zone times are told in beside UTC."""
 
-    language = OneOf(LANGUAGES, "en", _("Language"), _("We do not write in this language; choose one of these."))
+    language = OneOf(languages.names, "en", _("Language"), _("We do not write in this language; choose one of these."))
     time_zone = OneOf(
         zones, "UTC", _("Your time zone"), _("This is not a time zone we know; choose one, such as Europe/Berlin.")
     )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        field: Any = self.fields["language"]
+        field.usual = field.initial = languages.current()
 
 
 class MailForm(ChooseForm, ReadingForm):

@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import get_language, get_language_info, override
+from django.utils.translation import get_language, override
+
+NAMES = {  # what we can speak, as its speakers call it
+    "en": "English",
+    "de": "Deutsch",
+    "fr": "Français",
+    "es": "Español",
+    "ja": "日本語",
+    "pt-br": "Português (Brasil)",
+}
 
 
 class Way(NamedTuple):
@@ -27,9 +36,14 @@ def own() -> str:
     return str(settings.PAGE_LANGUAGES[0])
 
 
+def names() -> dict[str, str]:
+    """What the page speaks, by its code."""
+    return {code: NAMES.get(code, code) for code in settings.PAGE_LANGUAGES}
+
+
 def known(language: str | None) -> str:
     """The language, where the page speaks it; else the page's own."""
-    return language if language in settings.PAGE_LANGUAGES else own()
+    return language if language and language in settings.PAGE_LANGUAGES else own()
 
 
 def current() -> str:
@@ -53,7 +67,7 @@ def ways(path: str) -> list[Way]:
     if len(settings.PAGE_LANGUAGES) < 2:
         return []
     _, rest = split(path)
-    return [Way(code, get_language_info(code)["name_local"], at(rest, code)) for code in settings.PAGE_LANGUAGES]
+    return [Way(code, name, at(rest, code)) for code, name in names().items()]
 
 
 class Prefix:
@@ -82,6 +96,15 @@ class Prefix:
 
     def __str__(self) -> str:
         return ""
+
+
+def in_each[T](write: Callable[[], T]) -> dict[str, T]:
+    """What `write` writes in each language of the page, the page's own first."""
+    found = {}
+    for language in settings.PAGE_LANGUAGES:
+        with override(language):
+            found[language] = write()
+    return found
 
 
 def spoken(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

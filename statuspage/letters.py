@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from irportal import prose
 from irportal.outbox.audiences import LEAVE
-from statuspage import rhythm
+from irportal.outbox.models import Words
+from statuspage import languages, rhythm
 from statuspage.models import Maintenance, MaintenanceUpdate
 
 EARLIER = 5  # texts a mail about maintenance repeats
@@ -57,7 +58,10 @@ POSTED = {
 
 
 def maintenance_letter(maintenance: Maintenance, deed: str, update: MaintenanceUpdate) -> Letter:
-    """Tells of a deed, or reminds: when it is, what it touches, the text of `update` and what was said before it."""
+    """Tells of a deed, or reminds: when it is, what it touches, the text of `update` and what was said before it.
+
+    In the active language.
+    """
     begins_at, over_at = maintenance.begins_at, maintenance.over_at
     page_url = settings.PUBLIC_BASE_URL + maintenance.get_absolute_url()
     return _letter(
@@ -74,7 +78,8 @@ def maintenance_letter(maintenance: Maintenance, deed: str, update: MaintenanceU
             "ends": rhythm.moment(over_at, begins_at),
             "zones": rhythm.elsewhere(over_at if maintenance.is_active else begins_at),
             "page_url": page_url,
-            "calendar_url": f"{page_url}.ics",
+            "calendar_url": settings.PUBLIC_BASE_URL
+            + reverse("statuspage:maintenance-calendar", args=[maintenance.code]),
             "page_words": "This maintenance on the status page",
         },
     )
@@ -94,8 +99,17 @@ def told_before(maintenance: Maintenance, update: MaintenanceUpdate) -> list[Mai
     return list(maintenance.updates.filter(pk__lt=update.pk)[:EARLIER])
 
 
+def told(written: dict[str, Letter]) -> dict[str, Any]:
+    """A letter in each language of the page (`languages.in_each`) as `outbox.announce` takes it."""
+    others = {language: Words(*letter) for language, letter in written.items() if language != languages.own()}
+    return {**written[languages.own()]._asdict(), "letters": others}
+
+
 def letter(topic: str, token: str) -> Letter:
-    """Asks whoever reads the mailbox whether they want updates (`confirm`), or lets them change what they get."""
+    """Asks whoever reads the mailbox whether they want updates (`confirm`), or lets them change what they get.
+
+    In the active language, as the following.
+    """
     return _letter(topic, str(TITLES[topic]), {"link": _link(topic, token)})
 
 

@@ -20,7 +20,7 @@ from irportal.outbox import actions as outbox
 from irportal.outbox.audiences import reach
 from irportal.outbox.models import Announcement
 from irportal.refused import Refused
-from statuspage import editions, letters, publish, rhythm, snapshot
+from statuspage import editions, languages, letters, publish, rhythm, snapshot
 from statuspage.models import Component, Maintenance, MaintenanceComponent, MaintenanceUpdate, Notice
 from statuspage.plans import JUST_NOW, Plan, check_far, check_text, checked, in_order
 
@@ -306,7 +306,7 @@ def tell(
         },
         public_chat=letters.maintenance_room(maintenance, deed, update),
         life=life,
-        **letters.maintenance_letter(maintenance, deed, update)._asdict(),
+        **letters.told(languages.in_each(lambda: letters.maintenance_letter(maintenance, deed, update))),
         **more,
     )
 

@@ -18,17 +18,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from irportal.outbox.models import Endpoint
+from statuspage.languages import NAMES
 
 BASE36 = string.digits + string.ascii_lowercase
 TITLE_LENGTH = 200
-LANGUAGES = {  # in which subscribers can be written to, each by its own name
-    "en": "English",
-    "de": "Deutsch",
-    "fr": "Français",
-    "es": "Español",
-    "ja": "日本語",
-    "pt-br": "Português (Brasil)",
-}
 
 
 def new_code() -> str:
@@ -700,7 +693,7 @@ class Subscriber(models.Model):
         Notice, blank=True, related_name="followers", verbose_name="incidents they follow"
     )
     floor = models.CharField("from this impact on", max_length=8, choices=Notice.Impact, default=Notice.Impact.NONE)
-    language = models.CharField(max_length=12, choices=LANGUAGES, default="en", help_text="BCP 47, in lower case")
+    language = models.CharField(max_length=12, choices=NAMES, default="en", help_text="BCP 47, in lower case")
     time_zone = models.CharField(max_length=50, default="UTC", help_text="Beside UTC, times are told in this zone")
     confirmed_at = models.DateTimeField(null=True, blank=True)
     left_at = models.DateTimeField(null=True, blank=True)
@@ -796,7 +789,7 @@ class SubscriptionRequest(models.Model):
     components = models.JSONField(default=list, help_text="Codes of chosen components; no choice is the whole page")
     groups = models.JSONField(default=list, help_text="Codes of chosen groups")
     floor = models.CharField(max_length=8, choices=Notice.Impact, default=Notice.Impact.NONE)
-    language = models.CharField(max_length=12, choices=LANGUAGES, default="en")
+    language = models.CharField(max_length=12, choices=NAMES, default="en")
     time_zone = models.CharField(max_length=50, default="UTC")
     visitor = models.CharField(max_length=64, help_text="Keyed hash of the visitor's network address")
     made_at = models.DateTimeField()

@@ -18,12 +18,13 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.translation import override
 
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
 from irportal.outbox import endpoints
 from irportal.outbox.models import Endpoint
-from statuspage import letters, subscriptions
+from statuspage import languages, letters, subscriptions
 from statuspage.models import (
     Component,
     ComponentGroup,
@@ -171,19 +172,21 @@ def _mail(row: SubscriptionRequest) -> bool:
         topic, token = "confirm", token_for(row)
     else:
         return False
-    if row.way == Way.MAIL:
-        to: dict[str, Any] = {"email": subscriber.email if subscriber else row.email}
-        said: dict[str, Any] = letters.letter(topic, token)._asdict()
-    elif endpoint := _endpoint_for(row):
-        to, said = {"endpoint": endpoint.pk}, letters.post(topic, token)
-    else:
-        return False
+    language = languages.known(subscriber.language if subscriber else row.language)
+    with override(language):
+        if row.way == Way.MAIL:
+            to: dict[str, Any] = {"email": subscriber.email if subscriber else row.email}
+            said: dict[str, Any] = letters.letter(topic, token)._asdict()
+        elif endpoint := _endpoint_for(row):
+            to, said = {"endpoint": endpoint.pk}, letters.post(topic, token)
+        else:
+            return False
     outbox.announce(
         f"{TOPIC}:{row.code}",
         topic=TOPIC,
         thread=f"{TOPIC}-{row.code}",
         audience="asker",
-        facts={"code": row.code, **to},
+        facts={"code": row.code, "language": language, **to},
         priority=PRIORITY,
         life=outbox.UPDATE_LIFE if row.way == Way.MAIL else POST_LIFE,
         **said,

@@ -32,5 +32,5 @@ _in_every_language = [
 ]
 urlpatterns = [
     *(route for kind, route in _documents if not kind.worded),
-    URLResolver(Prefix(), _in_every_language),
+    URLResolver(Prefix(), _in_every_language),  # type: ignore[arg-type]
 ]

@@ -58,7 +58,7 @@ def endpoint(url: str, **given: Any) -> Endpoint:
 
 def mail_of(delivery: Delivery) -> bytes:
     """The bytes this delivery goes out with."""
-    return wire.Form(delivery.announcement).fill(delivery)
+    return wire.Form(delivery.announcement, delivery.language).fill(delivery)
 
 
 def link_of(address: str) -> str:

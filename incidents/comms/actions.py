@@ -20,9 +20,10 @@ from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
 from irportal.outbox import alarms
 from irportal.outbox.audiences import reach
+from irportal.outbox.models import Words
 from irportal.refused import Refused
+from statuspage import languages, snapshot
 from statuspage import publish as page
-from statuspage import snapshot
 from statuspage.models import Notice, Vendor
 
 URGENT, NORMAL = 1, 5
@@ -341,7 +342,7 @@ def leave(message: Message) -> None:
         message.save(update_fields=["next_update_by"])
         notice = _publish(message)
         if message.audience == Message.Audience.CUSTOMERS:
-            _announce(message, letters.customer_letter(message), "customers", readers_of(incident, notice.impact))
+            _tell_customers(message, readers_of(incident, notice.impact))
     _note_sent(message)
 
 
@@ -394,12 +395,18 @@ def _note_sent(message: Message) -> None:
     )
 
 
+def _tell_customers(message: Message, facts: dict[str, object]) -> None:
+    written = letters.customer_letters(message)
+    _announce(message, written[languages.own()], "customers", facts, others=written)
+
+
 def _announce(
     message: Message,
     letter: letters.Letter,
     audience: str,
     facts: dict[str, object],
     *,
+    others: dict[str, letters.Letter] | None = None,
     life: timedelta = outbox.UPDATE_LIFE,
 ) -> None:
     message.announcement_key = f"{message.incident.ref}:message:{message.pk}"
@@ -416,6 +423,7 @@ def _announce(
         life=life,
         payload=snapshot.newest_json(notice, timezone.now()) if notice else "",
         chat=letters.chat(message),
+        letters={language: Words(*other) for language, other in (others or {}).items()},
         public_chat=letters.public_chat(message) if audience == "customers" else "",
         **letter._asdict(),
     )

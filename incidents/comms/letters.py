@@ -8,13 +8,14 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.template.loader import render_to_string
+from django.urls import reverse
 
 from incidents.comms.approvals import Seat
 from incidents.comms.models import CommsDuty, Escalation, Message
 from incidents.lifecycle.models import Incident
 from irportal import prose
 from irportal.outbox.audiences import LEAVE
-from statuspage import rhythm
+from statuspage import languages, rhythm
 from statuspage.models import Component, Notice
 
 ZONES = (
@@ -93,8 +94,13 @@ def retold(message: Message) -> list[str]:
     return [key for key in keys if key]
 
 
-def customer_letter(message: Message) -> Letter:
-    """The mail a customers message becomes; holding messages have their own frame, pre-approved by the policy."""
+def customer_letters(message: Message) -> dict[str, Letter]:
+    """The mail a customers message becomes, in each language of the page."""
+    return languages.in_each(lambda: _customer_letter(message))
+
+
+def _customer_letter(message: Message) -> Letter:
+    """In the active language. Holding messages have their own frame, pre-approved by the policy."""
     incident = message.incident
     earlier = told_before(message)
     topic = "holding" if message.kind == Message.Kind.HOLDING else "update"
@@ -113,7 +119,7 @@ def customer_letter(message: Message) -> Letter:
             "known": known,
             "known_html": prose.render(known.text) if known else "",
             "zones": elsewhere(at) if at else [],
-            "page_url": f"{settings.PUBLIC_BASE_URL}/i/{incident.ref}",
+            "page_url": settings.PUBLIC_BASE_URL + reverse("statuspage:by-ref", args=[incident.ref]),
         },
     )
 

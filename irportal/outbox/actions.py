@@ -1,7 +1,7 @@
 """Announce something, stop telling somebody, and take that back. All only write rows."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from unicodedata import category
@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from irportal.ledger import actions as ledger
 from irportal.outbox import audiences, bounces
-from irportal.outbox.models import Announcement, Bounce, Delivery, DeliveryQuerySet, Suppression
+from irportal.outbox.models import Announcement, Bounce, Delivery, DeliveryQuerySet, Suppression, Words
 from irportal.refused import Refused
 
 UPDATE_LIFE = timedelta(hours=24)
@@ -31,6 +31,7 @@ def announce(
     subject: str,
     text: str,
     html: str,
+    letters: Mapping[str, Words] | None = None,
     payload: str = "",
     chat: str = "",
     public_chat: str = "",
@@ -42,6 +43,8 @@ def announce(
 
     A known `dedupe_key` is not announced twice. `retells` are the keys of earlier announcements whose text this one
     repeats: a reader who still waits for such a one gets this one alone.
+
+    `letters` are the same by language, for readers of another one than that of `subject`, `text` and `html`.
 
     `payload` (webhooks), `chat` (chat rooms of staff) and `public_chat` (those of readers) are JSON, the same on every
     try; where they say {unsubscribe_url} a reader's own link is filled in.
@@ -56,9 +59,12 @@ def announce(
             "thread": thread,
             "audience": audience,
             "facts": facts,
-            "subject": one_line(subject)[:300],
+            "subject": _short(subject),
             "text": text,
             "html": html,
+            "letters": {
+                name: words._replace(subject=_short(words.subject))._asdict() for name, words in (letters or {}).items()
+            },
             "payload": payload,
             "chat": chat,
             "public_chat": public_chat,
@@ -70,6 +76,10 @@ def announce(
     if new:
         announcement.retells.set(Announcement.objects.filter(dedupe_key__in=list(retells)))
     return announcement
+
+
+def _short(subject: str) -> str:
+    return one_line(subject)[:300]
 
 
 def one_line(typed: str) -> str:

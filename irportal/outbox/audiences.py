@@ -32,7 +32,7 @@ class Reader(NamedTuple):
 ROW = Reader._fields
 Readers = Reader | QuerySet[Any, Any]
 Resolver = Callable[[dict[str, Any]], Iterable[Readers]]
-LeaveUrl = Callable[[str], str]
+LeaveUrl = Callable[[str, str], str]
 LEAVE = "{unsubscribe_url}"  # in a text, where a reader's own link belongs
 STOPPED = Suppression.objects.values("target")
 _audiences: dict[str, tuple[Resolver, LeaveUrl]] = {}
@@ -40,10 +40,15 @@ _unheard: set[str] = set()
 _leaving: list[Callable[[str], object]] = []
 
 
-def register(name: str, resolver: Resolver, leave_url: LeaveUrl = str, *, overheard: bool = True) -> None:
+def _nowhere(leave: str, language: str) -> str:
+    """Of readers who cannot leave."""
+    return ""
+
+
+def register(name: str, resolver: Resolver, leave_url: LeaveUrl = _nowhere, *, overheard: bool = True) -> None:
     """Let `resolver(facts)` answer for the audience called `name`.
 
-    `leave_url(leave)` is the absolute address of the page where the reader so named leaves. What is `overheard` our own
+    `leave_url(leave, language)` is the absolute address of the page where the reader so named leaves. What is `overheard` our own
     webhooks and chat rooms are told, too.
     """
     _audiences[name] = resolver, leave_url
@@ -96,7 +101,7 @@ def told(thread: str, name: str) -> QuerySet[Delivery, Any]:
 
 def leave_url(name: str) -> LeaveUrl:
     """How audience `name` makes the address of its leave page; one that is unknown by now has none."""
-    return _audiences[name][1] if name in _audiences else str
+    return _audiences[name][1] if name in _audiences else _nowhere
 
 
 def on_leave(function: Callable[[str], object]) -> None:

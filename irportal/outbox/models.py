@@ -36,6 +36,14 @@ WEBHOOK_LIFE = timedelta(days=5)  # longer than its tries take
 LAST = 9  # priority of what goes to an endpoint that fails: whoever answers is told first
 
 
+class Words(NamedTuple):
+    """A mail in one language, with the marks of `text` and `html` for what is a reader's own."""
+
+    subject: str
+    text: str
+    html: str
+
+
 class Announcement(models.Model):
     """What to say, to whom, fixed before anything leaves."""
 
@@ -47,6 +55,7 @@ class Announcement(models.Model):
     subject = models.CharField(max_length=300)
     text = models.TextField(help_text="Plain part; {unsubscribe_url}, {why}, {local:…}: the reader's own")
     html = models.TextField()
+    letters = models.JSONField(default=dict, help_text="By language {subject, text, html} for who reads another one")
     payload = models.TextField(blank=True, help_text="JSON for webhooks; without it they hear nothing of this")
     chat = models.TextField(blank=True, help_text="JSON for chat rooms of staff; without it they hear nothing of this")
     public_chat = models.TextField(blank=True, help_text="JSON for chat rooms of readers; likewise")
@@ -67,6 +76,10 @@ class Announcement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.thread} {self.topic}"
+
+    def words(self, language: str) -> Words:
+        """What readers of this language get; everybody the same where it was written in one language."""
+        return Words(**self.letters.get(language, {"subject": self.subject, "text": self.text, "html": self.html}))
 
     @property
     def said(self) -> dict[str, str]:

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.conf import settings
 
 from irportal.outbox import audiences, bounces
-from irportal.outbox.models import Announcement, Delivery
+from irportal.outbox.models import Announcement, Delivery, Words
 
 MARKS = re.compile(r"\{(why|unsubscribe_url|local:\d{1,11})\}")
 ADDRESS = re.compile(r"[!-~]+@[!-~]+")  # visible ASCII only: no space, no line end
@@ -78,12 +78,14 @@ def words_for(delivery: Delivery, url: str) -> Callable[[re.Match[str]], str]:
 
 
 class Form:
-    """One announcement's mail with gaps for what is a reader's own."""
+    """One announcement's mail in one language, with gaps for what is a reader's own."""
 
-    def __init__(self, announcement: Announcement) -> None:
+    def __init__(self, announcement: Announcement, language: str) -> None:
+        words = announcement.words(language)
         self.leave_url = audiences.leave_url(announcement.audience)
-        self.head = _head(announcement)
-        self.parts = _merged(_body(announcement))
+        self.language = language
+        self.head = _head(announcement, words.subject)
+        self.parts = _merged(_body(announcement, words))
         gaps = {part.removesuffix(".html") for part in self.parts if isinstance(part, str)}
         self.marks = {gap for gap in gaps if gap.startswith("local:")}
         self.reasons = lru_cache(64)(partial(_both, "why"))  # many readers share one
@@ -95,7 +97,7 @@ class Form:
         A pure function of stored rows and of the key that signs links: a retry sends the same bytes. Raises
         ValueError for an address that no mail can be sent to.
         """
-        url = self.leave_url(delivery.leave) if delivery.leave else ""
+        url = self.leave_url(delivery.leave, self.language) if delivery.leave else ""
         own = {**self.reasons(delivery.why), **self.times(delivery.time_zone), **_both("unsubscribe_url", url)}
         head = f"To: {wire_address(delivery.address)}\r\nMessage-ID: {message_id(delivery)}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in leave_headers(url, delivery.key).items())
@@ -140,25 +142,25 @@ def leave_headers(url: str, key: str) -> dict[str, str]:
     }
 
 
-def _head(announcement: Announcement) -> bytes:
+def _head(announcement: Announcement, subject: str) -> bytes:
     message = EmailMessage(policy=WIRE)
     message["From"] = settings.MAIL_FROM
-    message["Subject"] = announcement.subject
+    message["Subject"] = subject
     for name, value in headers(announcement).items():
         message[name] = value
     message["MIME-Version"] = "1.0"
     return message.as_bytes().removesuffix(b"\r\n")
 
 
-def _body(announcement: Announcement) -> list[bytes | str]:
+def _body(announcement: Announcement, words: Words) -> list[bytes | str]:
     """Bytes and, where something of the reader's own belongs, its name."""
-    text = [_part_head("plain"), *_gapped(announcement.text, "")]
-    if not announcement.html:
+    text = [_part_head("plain"), *_gapped(words.text, "")]
+    if not words.html:
         return text
     mark = f"=_{hashlib.sha256(announcement.dedupe_key.encode()).hexdigest()[:32]}"
     start = f'Content-Type: multipart/alternative; boundary="{mark}"\r\n\r\n--{mark}\r\n'
     between, end = f"\r\n--{mark}\r\n", f"\r\n--{mark}--\r\n"
-    page = [_part_head("html"), *_gapped(announcement.html, ".html")]
+    page = [_part_head("html"), *_gapped(words.html, ".html")]
     return [start.encode(), *text, between.encode(), *page, end.encode()]
 
 

@@ -58,7 +58,7 @@ def test_a_reader_learns_why_and_how_to_leave(settings):
     assert first["key"] == f"subscriber:{whole.pk}"
     assert first["why"] == "You get this because you asked for updates about AgentGuard."
     assert second["why"] == "You get this because you asked for updates about Agent API, Dashboard."
-    assert leave_url(first["leave"]) == f"https://status.example/u/{token_for(whole)}"
+    assert leave_url(first["leave"], "en") == f"https://status.example/u/{token_for(whole)}"
 
 
 def test_finding_readers_takes_as_many_queries_for_thirty_as_for_one(django_assert_num_queries):

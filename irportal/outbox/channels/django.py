@@ -55,11 +55,12 @@ class Line:
 def letter(delivery: Delivery) -> EmailMultiAlternatives:
     """The mail with the headers and the text that SMTP would carry. Raises ValueError for what is no address."""
     told = delivery.announcement
-    url = audiences.leave_url(told.audience)(delivery.leave) if delivery.leave else ""
+    url = audiences.leave_url(told.audience)(delivery.leave, delivery.language) if delivery.leave else ""
     own = wire.words_for(delivery, url)
+    words = told.words(delivery.language)
     message = EmailMultiAlternatives(
-        subject=told.subject,
-        body=wire.MARKS.sub(own, told.text),
+        subject=words.subject,
+        body=wire.MARKS.sub(own, words.text),
         from_email=settings.MAIL_FROM,
         to=[wire.wire_address(delivery.address)],
         headers={
@@ -70,8 +71,8 @@ def letter(delivery: Delivery) -> EmailMultiAlternatives:
     )
     if settings.MAIL_EVENTS:  # django-anymail's mailers hand it to the provider, whose events repeat it
         message.metadata = {events.MARK: bounces.mark(delivery.key)}  # type: ignore[attr-defined]
-    if told.html:
-        message.attach_alternative(wire.MARKS.sub(lambda mark: html.escape(own(mark)), told.html), "text/html")
+    if words.html:
+        message.attach_alternative(wire.MARKS.sub(lambda mark: html.escape(own(mark)), words.html), "text/html")
     return message
 
 

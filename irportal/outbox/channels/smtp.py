@@ -35,7 +35,7 @@ class Line:
         self.user, self.password = unquote(url.username or ""), unquote(url.password or "")
         self.relay = smtplib.SMTP()
         self.lines: deque[bytes] = deque()  # of answers, read but not looked at
-        self.forms: dict[int, Form] = {}
+        self.forms: dict[tuple[int, str], Form] = {}
         self.named: Delivery | None = None  # whose envelope the relay has, its answers unread
 
     def __enter__(self) -> "Line":
@@ -73,11 +73,12 @@ class Line:
             self._broken(Attempt.Outcome.TRANSPORT, "")
 
     def _form(self, delivery: Delivery) -> Form:
-        if delivery.announcement_id not in self.forms:
+        wanted = delivery.announcement_id, delivery.language
+        if wanted not in self.forms:
             if len(self.forms) >= 16:
                 self.forms.clear()
-            self.forms[delivery.announcement_id] = Form(delivery.announcement)
-        return self.forms[delivery.announcement_id]
+            self.forms[wanted] = Form(delivery.announcement, delivery.language)
+        return self.forms[wanted]
 
     def _connect(self) -> None:
         """Open a line in place of the one there may be. Raises Outcome."""

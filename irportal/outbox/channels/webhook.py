@@ -41,7 +41,7 @@ class Post:
     def __init__(self, endpoint: Endpoint, delivery: Delivery) -> None:
         self.endpoint, self.delivery = endpoint, delivery
         leave_url = audiences.leave_url(delivery.announcement.audience)
-        self.body = self.filled(leave_url(delivery.leave) if delivery.leave else "").encode()
+        self.body = self.filled(leave_url(delivery.leave, delivery.language) if delivery.leave else "").encode()
 
     def filled(self, leave_url: str) -> str:
         """The text with the link by which the reader leaves; our own programs have none."""

@@ -75,6 +75,7 @@ class Migration(migrations.Migration):
                 ('subject', models.CharField(max_length=300)),
                 ('text', models.TextField(help_text="Plain part; {unsubscribe_url}, {why}, {local:…}: the reader's own")),
                 ('html', models.TextField()),
+                ('letters', models.JSONField(default=dict, help_text='By language {subject, text, html} for who reads another one')),
                 ('payload', models.TextField(blank=True, help_text='JSON for webhooks; without it they hear nothing of this')),
                 ('chat', models.TextField(blank=True, help_text='JSON for chat rooms of staff; without it they hear nothing of this')),
                 ('public_chat', models.TextField(blank=True, help_text='JSON for chat rooms of readers; likewise')),

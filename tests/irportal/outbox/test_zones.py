@@ -17,7 +17,7 @@ AT = datetime(2026, 3, 2, 23, 30, 45, tzinfo=UTC)
 def body(told: str, time_zone: str, kind: str = "plain") -> str:
     (delivery,) = deliveries("ann@reader.example", text=f"{told}\n", html=f"<p>{told}</p>\n")
     delivery.time_zone = time_zone
-    mail = message_from_bytes(wire.Form(delivery.announcement).fill(delivery), policy=SMTP)
+    mail = message_from_bytes(wire.Form(delivery.announcement, delivery.language).fill(delivery), policy=SMTP)
     return mail.get_body((kind,)).get_content().strip()
 
 
@@ -47,7 +47,7 @@ def test_summer_time_is_the_one_of_the_instant_not_of_today():
 
 def test_readers_of_one_announcement_each_get_their_own_time():
     rows = deliveries("ann@r.example", "bob@r.example", text=f"At{wire.local(AT)}.\n", html="")
-    form = wire.Form(rows[0].announcement)
+    form = wire.Form(rows[0].announcement, rows[0].language)
     rows[1].time_zone = "Asia/Tokyo"
     assert [b"Tokyo" in form.fill(row) for row in (*rows, rows[1], rows[0])] == [False, True, True, False]
 
@@ -55,7 +55,7 @@ def test_readers_of_one_announcement_each_get_their_own_time():
 def test_no_line_is_longer_than_mail_allows_with_times_in_it():
     (row,) = deliveries("ann@r.example", text=f"At{wire.local(AT)}. " * 50 + "\n", html="")
     row.time_zone = "America/Argentina/ComodRivadavia"
-    body = wire.Form(row.announcement).fill(row).partition(b"\r\n\r\n")[2]
+    body = wire.Form(row.announcement, row.language).fill(row).partition(b"\r\n\r\n")[2]
     assert max(map(len, body.split(b"\r\n"))) <= 76
 
 
