@@ -64,6 +64,7 @@ def maintenance_letter(maintenance: Maintenance, deed: str, update: MaintenanceU
     """
     begins_at, over_at = maintenance.begins_at, maintenance.over_at
     page_url = settings.PUBLIC_BASE_URL + maintenance.get_absolute_url()
+    calendar_url = settings.PUBLIC_BASE_URL + reverse("statuspage:maintenance-calendar", args=[maintenance.code])
     return _letter(
         "maintenance",
         maintenance.title,
@@ -78,8 +79,7 @@ def maintenance_letter(maintenance: Maintenance, deed: str, update: MaintenanceU
             "ends": rhythm.moment(over_at, begins_at),
             "zones": rhythm.elsewhere(over_at if maintenance.is_active else begins_at),
             "page_url": page_url,
-            "calendar_url": settings.PUBLIC_BASE_URL
-            + reverse("statuspage:maintenance-calendar", args=[maintenance.code]),
+            "calendar_url": calendar_url,
             "page_words": "This maintenance on the status page",
         },
     )

@@ -48,8 +48,8 @@ def _nowhere(leave: str, language: str) -> str:
 def register(name: str, resolver: Resolver, leave_url: LeaveUrl = _nowhere, *, overheard: bool = True) -> None:
     """Let `resolver(facts)` answer for the audience called `name`.
 
-    `leave_url(leave, language)` is the absolute address of the page where the reader so named leaves. What is `overheard` our own
-    webhooks and chat rooms are told, too.
+    `leave_url(leave, language)` is the absolute address of the page where the reader so named leaves. What is
+    `overheard` our own webhooks and chat rooms are told, too.
     """
     _audiences[name] = resolver, leave_url
     if not overheard:
