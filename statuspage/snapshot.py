@@ -587,7 +587,7 @@ def _maintenance_row(maintenance: Maintenance, components: dict[int, dict[str, A
         "scheduled_until": _stamp(maintenance.ends_at),
     }
     for shown, update in zip(row["incident_updates"], maintenance.updates.all(), strict=True):
-        shown |= {"status": planned.api_status(update.status), "deliver_notifications": update.notified}
+        shown["status"] = planned.api_status(update.status)
     return row
 
 
