@@ -90,14 +90,19 @@ def touch_component(component: Component) -> None:
     touch()
 
 
-def touch_past(notices: Iterable[Notice]) -> None:
-    """Have notices of any age, every month there is and what is current written anew in their turn.
+def touch_past(notices: Iterable[Notice], works: Iterable[Maintenance] = ()) -> None:
+    """Have notices and maintenance of any age, every month, calendar and what is current written anew in their turn.
 
     Not by the commit but by the engine, or by whoever calls `refresh`. What many calls have in common is written once.
     """
-    shared = [NOW, *(f"month:{key}" for key in TOPICS["month"].every())]
+    shared = [
+        NOW,
+        UPTIME,
+        *(f"{name}:{key}" for name in ("month", "calendar", "component") for key in TOPICS[name].every()),
+    ]
     Change.objects.filter(rank=Change.Rank.REBUILD, topic__in=shared).delete()
-    _note([*(f"notice:{notice.code}" for notice in notices), *shared], Change.Rank.REBUILD)
+    own = [*(f"notice:{notice.code}" for notice in notices), *(f"maintenance:{work.code}" for work in works)]
+    _note([*own, *shared], Change.Rank.REBUILD)
 
 
 def rebuild() -> None:

@@ -36,6 +36,7 @@ from statuspage.models import (
 DEEDS = [
     "notice.published",
     "notice.imported",
+    "maintenance.imported",
     "notice.next_update_set",
     "notice.vendor_set",
     "notice.postmortem_published",

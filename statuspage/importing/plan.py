@@ -8,8 +8,20 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from irportal.refused import Refused
-from statuspage.importing.shape import Change, Group, Incident, Page, Part, Refusal, Said, kept_or_made
-from statuspage.models import Component, ComponentGroup, Notice, NoticeUpdate
+from statuspage.importing.shape import (
+    Change,
+    Group,
+    Impact,
+    Incident,
+    Page,
+    Part,
+    Refusal,
+    Said,
+    Status,
+    Work,
+    kept_or_made,
+)
+from statuspage.models import Component, ComponentGroup, Maintenance, MaintenanceUpdate, Notice, NoticeUpdate
 from statuspage.publish import check_times, check_words
 from statuspage.rhythm import moment
 
@@ -32,6 +44,14 @@ class Step(NamedTuple):
     known: int = 0
 
 
+class WorkStep(NamedTuple):
+    """One maintenance and what is to be done with it."""
+
+    fate: Fate
+    code: str
+    work: Work
+
+
 @dataclass
 class Plan:
     """Everything to be done. `space` tells two pages of one format apart where codes are made of ids."""
@@ -44,6 +64,7 @@ class Plan:
     group_codes: dict[str, str] = field(default_factory=dict)  # of every group, by its id there
     codes: dict[str, str] = field(default_factory=dict)  # of every component
     steps: list[Step] = field(default_factory=list)
+    works: list[WorkStep] = field(default_factory=list)
     known_groups: int = 0
     known_parts: int = 0
 
@@ -54,14 +75,22 @@ class Plan:
         return sorted(wanted, key=lambda step: step.incident.started_at)
 
     @property
+    def works_to_write(self) -> list[WorkStep]:
+        """Oldest first."""
+        return sorted((s for s in self.works if s.fate == Fate.NEW), key=lambda step: step.work.started_at)
+
+    @property
     def is_empty(self) -> bool:
-        return not (self.groups or self.parts or self.to_write)
+        return not (self.groups or self.parts or self.to_write or self.works_to_write)
 
     def count(self, fate: Fate) -> int:
         return sum(step.fate == fate for step in self.steps)
 
-    def update_code(self, step: Step, update: Said) -> str:
-        return kept_or_made(self.space, f"update/{step.incident.id}", update.id)
+    def count_works(self, fate: Fate) -> int:
+        return sum(step.fate == fate for step in self.works)
+
+    def update_code(self, told: Incident | Work, update: Said) -> str:
+        return kept_or_made(self.space, f"update/{told.id}", update.id)
 
     def affected(self, changes: Iterable[Change]) -> list[dict[str, str]]:
         """Changes as an update of ours freezes them: with our codes, and names as they were."""
@@ -93,6 +122,7 @@ def plan(page: Page, *, space: str, open_too: bool, now: datetime) -> Plan:
         except Refused as refusal:
             made.refused.append(Refusal(incident.where, f"{incident.id} {incident.title}"[:80], str(refusal)))
     _refuse_taken_codes(made)
+    _plan_works(page.works, made, now)
     return made
 
 
@@ -178,7 +208,7 @@ def _compared(step: Step, notice: Notice | None, made: Plan) -> Step:
         raise Refused(f"/incidents/{notice.code} is an incident of this page, or was continued on it.")
     incident = step.incident
     for ours, theirs in zip(standing, incident.updates, strict=False):
-        if _words_of(ours) != (made.update_code(step, theirs), theirs.status, theirs.body, theirs.said_at):
+        if _words_of(ours) != (made.update_code(step.incident, theirs), theirs.status, theirs.body, theirs.said_at):
             raise Refused(
                 f"update {theirs.id} says something else than what stands here under /incidents/{notice.code}, and "
                 "what was published is not changed. If this is another page, give it a --name of its own."
@@ -190,13 +220,15 @@ def _compared(step: Step, notice: Notice | None, made: Plan) -> Step:
     return step._replace(fate=Fate.SAME if same else Fate.MORE, known=len(standing))
 
 
-def _words_of(update: NoticeUpdate) -> tuple[Any, ...]:
+def _words_of(update: NoticeUpdate | MaintenanceUpdate) -> tuple[Any, ...]:
     return update.code, update.status, update.body, update.display_at
 
 
 def _refuse_taken_codes(made: Plan) -> None:
     """An update's code stands for one update only: an incident that repeats one, or ours, is refused."""
-    codes = {step.code: [made.update_code(step, said) for said in step.incident.updates] for step in made.steps}
+    codes = {
+        step.code: [made.update_code(step.incident, said) for said in step.incident.updates] for step in made.steps
+    }
     times = Counter(code for found in codes.values() for code in found)
     wanted = [code for step in made.to_write for code in codes[step.code][step.known :]]
     taken = {code for code, number in times.items() if number > 1}
@@ -211,3 +243,39 @@ def _refuse_taken_codes(made: Plan) -> None:
             what = f"{step.incident.id} {step.incident.title}"[:80]
             made.refused.append(Refusal(step.incident.where, what, "one of its updates has the id of another update."))
     made.steps = kept
+
+
+# Maintenance
+
+
+def _plan_works(works: list[Work], made: Plan, now: datetime) -> None:
+    codes = {kept_or_made(made.space, "incident", work.id): work for work in works}
+    standing = {one.code: one for one in Maintenance.objects.filter(code__in=codes).prefetch_related("updates")}
+    wanted = [made.update_code(work, update) for work in works for update in work.updates]
+    taken = dict(MaintenanceUpdate.objects.filter(code__in=wanted).values_list("code", "maintenance__code"))
+    for code, work in codes.items():
+        try:
+            _check_work(work, now)
+            told = [(made.update_code(work, u), u.status, u.body, u.said_at) for u in work.updates]
+            if code in standing:
+                if [_words_of(update) for update in reversed(standing[code].updates.all())] != told:
+                    raise Refused(f"something else stands here under /maintenance/{code}; it is not changed.")
+                made.works.append(WorkStep(Fate.SAME, code, work))
+            elif any(update_code in taken for update_code, *_ in told):
+                raise Refused("one of its updates has the id of another update.")
+            else:
+                made.works.append(WorkStep(Fate.NEW, code, work))
+        except Refused as refusal:
+            made.refused.append(Refusal(work.where, f"{work.id} {work.title}"[:80], str(refusal)))
+
+
+def _check_work(work: Work, now: datetime) -> None:
+    for update in work.updates:
+        try:
+            check_words(work.title, Status.RESOLVED, Impact.NONE, update.body, NoticeUpdate.Kind.UPDATE)
+        except Refused as refusal:
+            raise Refused(f"update {update.id}: {refusal}") from None
+    if max(work.ended_at, *(max(update.said_at, update.recorded_at) for update in work.updates)) > now:
+        raise Refused("it ends in the future.")
+    if work.ends_at <= work.starts_at or work.ended_at < work.started_at:
+        raise Refused("it ends before it starts.")

@@ -122,6 +122,22 @@ class Incident:
         return found
 
 
+@dataclass(frozen=True)
+class Work:
+    """A maintenance that is over: when it was planned for, when it took place, the components it was about."""
+
+    id: str
+    where: str
+    title: str
+    updates: tuple[Said, ...]  # oldest first
+    starts_at: datetime
+    ends_at: datetime
+    started_at: datetime
+    ended_at: datetime
+    created_at: datetime
+    parts: tuple[str, ...] = ()
+
+
 class Refusal(NamedTuple):
     """A record that cannot be taken over, where it stands and why."""
 
@@ -138,6 +154,7 @@ class Page:
     groups: list[Group] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
+    works: list[Work] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
 

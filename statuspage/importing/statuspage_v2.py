@@ -1,7 +1,7 @@
 """Statuspage's API v2, as its documents come: one object, a list of incidents, or one incident a line."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -21,10 +21,12 @@ from statuspage.importing.shape import (
     Said,
     State,
     Status,
+    Work,
     worst,
 )
 from statuspage.importing.shape import incident as incident_of
 from statuspage.importing.sources import Asked, as_file, base_of
+from statuspage.models import Maintenance
 
 NAME = "statuspage"
 STATUSES = {status.value: status for status in Status} | {"postmortem": Status.RESOLVED}
@@ -172,15 +174,15 @@ def _read_one(where: str, row: dict[str, Any], page: Page, zone: ZoneInfo) -> No
     title = words.line(row.get("name"))
     try:
         if row.get("impact") == "maintenance" or row.get("status") in MAINTENANCE:
-            raise Refused("it is a maintenance; those are not taken over.")
-        found = _incident(where, title, row, zone)
+            page.works.append(_work(where, title, row, zone))
+        else:
+            page.incidents.append(_incident(where, title, row, zone))
     except Refused as refusal:
         page.refused.append(Refusal(where, f"{row.get('id')} {title}"[:80], str(refusal)))
         return
     known = {part.id for part in page.parts}
     unknown = {id: part for id, part in _named(row, zone).items() if id not in known}
     page.parts += unknown.values()
-    page.incidents.append(found)
 
 
 def _named(row: dict[str, Any], zone: ZoneInfo) -> dict[str, Part]:
@@ -221,6 +223,33 @@ def _incident(where: str, title: str, row: dict[str, Any], zone: ZoneInfo) -> In
     )
 
 
+def _work(where: str, title: str, row: dict[str, Any], zone: ZoneInfo) -> Work:
+    if not row.get("id"):
+        raise Refused("it has no id.")
+    if row.get("status") != Maintenance.Status.COMPLETED:
+        raise Refused("it is a maintenance that is not over. Plan it here, so that people are told of it.")
+    rows = words.rows(row.get("incident_updates"), "incident_updates")
+    updates = [_update(said, zone, Maintenance.Status.values) for said in reversed(rows)]
+    updates.sort(key=lambda update: update.said_at)
+    if not updates:
+        raise Refused("it has no updates.")
+    began = [update.said_at for update in updates if update.status == Maintenance.Status.IN_PROGRESS]
+    starts_at = words.needed(row.get("scheduled_for"), zone, "when it was planned for (scheduled_for)")
+    ended_at = words.instant(row.get("resolved_at"), zone) or updates[-1].said_at
+    return Work(
+        id=str(row["id"]),
+        where=where,
+        title=title,
+        updates=tuple(updates),
+        starts_at=starts_at,
+        ends_at=words.needed(row.get("scheduled_until"), zone, "until when it was planned (scheduled_until)"),
+        started_at=began[0] if began else starts_at,
+        ended_at=ended_at,
+        created_at=words.instant(row.get("created_at"), zone) or updates[0].recorded_at,
+        parts=tuple(_named(row, zone)),
+    )
+
+
 def _status(value: Any) -> str:
     try:
         return STATUSES[value]
@@ -236,7 +265,8 @@ def _impact(value: Any) -> str | None:
     return str(value)
 
 
-def _update(row: dict[str, Any], zone: ZoneInfo) -> Said:
+def _update(row: dict[str, Any], zone: ZoneInfo, stages: Collection[str] = ()) -> Said:
+    """One update; its stage is one of `stages`, or of an incident's."""
     recorded_at = words.instant(row.get("created_at"), zone)
     said_at = words.instant(row.get("display_at"), zone) or recorded_at
     if said_at is None:
@@ -244,7 +274,7 @@ def _update(row: dict[str, Any], zone: ZoneInfo) -> Said:
     changes = words.rows(row.get("affected_components"), "affected_components")
     return Said(
         id=str(row.get("id") or ""),
-        status=_status(row.get("status")),
+        status=row["status"] if row.get("status") in stages else _status(row.get("status")),
         body=words.prose(row.get("body")),
         said_at=said_at,
         recorded_at=recorded_at or said_at,

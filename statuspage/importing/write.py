@@ -1,19 +1,30 @@
 """Writes what `plan` decided, backdated as it was said. It tells nobody: it makes no announcement."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from statuspage import editions
-from statuspage.importing.plan import Fate, Plan, Step
-from statuspage.importing.shape import worst
-from statuspage.models import Component, ComponentGroup, Notice, NoticeComponent, NoticeUpdate, StateSpan
+from statuspage.importing.plan import Fate, Plan, Step, WorkStep
+from statuspage.importing.shape import Work, worst
+from statuspage.models import (
+    Component,
+    ComponentGroup,
+    Maintenance,
+    MaintenanceComponent,
+    MaintenanceUpdate,
+    Notice,
+    NoticeComponent,
+    NoticeUpdate,
+    StateSpan,
+)
 
 BATCH = 100  # incidents in one transaction: nobody else waits long for a turn
 
@@ -29,6 +40,9 @@ def write(plan: Plan, *, source: str, sha256: str, by: User) -> None:
     steps = plan.to_write
     for start in range(0, len(steps), BATCH):
         _write_incidents(plan, steps[start : start + BATCH], facts, by)
+    works = plan.works_to_write
+    for start in range(0, len(works), BATCH):
+        _write_works(plan, works[start : start + BATCH], facts, by)
 
 
 @transaction.atomic
@@ -88,7 +102,7 @@ def _write_updates(plan: Plan, step: Step, notice: Notice, now: datetime) -> lis
     return NoticeUpdate.objects.bulk_create(
         NoticeUpdate(
             notice=notice,
-            code=plan.update_code(step, said),
+            code=plan.update_code(step.incident, said),
             status=said.status,
             body=said.body,
             affected=plan.affected(said.changes),
@@ -133,6 +147,49 @@ def _told(
             yield components[code], state, began, ended, now if past else None
 
 
+@transaction.atomic
+def _write_works(plan: Plan, steps: list[WorkStep], facts: dict[str, str], by: User) -> None:
+    ledger.turn()
+    last = Maintenance.objects.aggregate(last=Max("number"))["last"] or 0
+    components = dict(Component.objects.values_list("code", "pk"))
+    written = []
+    for number, step in enumerate(steps, start=last + 1):
+        work = step.work
+        made = Maintenance(code=step.code, number=number, status=Maintenance.Status.COMPLETED)
+        made.starts_itself = made.ends_itself = False
+        for name in ("title", "starts_at", "ends_at", "started_at", "ended_at", "created_at"):
+            setattr(made, name, getattr(work, name))
+        made.save(force_insert=True)
+        updates = _write_work_updates(plan, work, made)
+        MaintenanceComponent.objects.bulk_create(
+            MaintenanceComponent(maintenance=made, component_id=pk)
+            for pk in dict.fromkeys(components[plan.codes[part]] for part in work.parts)
+        )
+        told = {"source_id": work.id, "title": work.title, "started_at": work.started_at, "ended_at": work.ended_at}
+        told |= {"starts_at": work.starts_at, "ends_at": work.ends_at, "updates": _said(updates)}
+        ledger.append("maintenance.imported", subject=made.ref, by=by, **told, **facts)
+        written.append(made)
+    editions.touch_past([], written)
+
+
+def _write_work_updates(plan: Plan, work: Work, made: Maintenance) -> list[MaintenanceUpdate]:
+    return MaintenanceUpdate.objects.bulk_create(
+        MaintenanceUpdate(
+            maintenance=made,
+            code=plan.update_code(work, said),
+            status=said.status,
+            body=said.body,
+            affected=plan.affected(said.changes),
+            starts_at=work.starts_at,
+            ends_at=work.ends_at,
+            notified=False,
+            display_at=said.said_at,
+            created_at=said.recorded_at,
+        )
+        for said in work.updates
+    )
+
+
 def _facts(step: Step, updates: list[NoticeUpdate]) -> dict[str, Any]:
     """What the ledger keeps: all but the texts, which it binds by their SHA-256."""
     incident = step.incident
@@ -143,15 +200,19 @@ def _facts(step: Step, updates: list[NoticeUpdate]) -> dict[str, Any]:
         "impact": incident.impact,
         "started_at": incident.started_at,
         "resolved_at": incident.resolved_at,
-        "updates": [
-            {
-                "update": update.code,
-                "status": update.status,
-                "said_at": update.display_at,
-                "recorded_there_at": update.created_at,
-                "body_sha256": hashlib.sha256(update.body.encode()).hexdigest(),
-                "affected": update.affected,
-            }
-            for update in updates
-        ],
+        "updates": _said(updates),
     }
+
+
+def _said(updates: Sequence[NoticeUpdate | MaintenanceUpdate]) -> list[dict[str, Any]]:
+    return [
+        {
+            "update": update.code,
+            "status": update.status,
+            "said_at": update.display_at,
+            "recorded_there_at": update.created_at,
+            "body_sha256": hashlib.sha256(update.body.encode()).hexdigest(),
+            "affected": update.affected,
+        }
+        for update in updates
+    ]

@@ -11,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import feedparser
+import icalendar
 import pytest
 from django.db import transaction
 from django.utils import timezone
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
+from hypothesis import settings as effort
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
@@ -181,6 +183,7 @@ class Machine(RuleBasedStateMachine):
             self.json_of(one)
         self.lists()
         self.feeds()
+        self.calendar()
         self.front_page()
 
     def page_of(self, one: Told) -> None:
@@ -244,6 +247,17 @@ class Machine(RuleBasedStateMachine):
             assert told == steps(one)
             assert (one.postmortem in words) == bool(one.postmortem) or not one.postmortem
 
+    def calendar(self) -> None:
+        found = icalendar.Calendar.from_ical(served("/calendar.ics")).walk("VEVENT")
+        events = {str(event["UID"]).removeprefix("incident-"): event for event in found}
+        assert events.keys() == {one.code for one in self.told.values()}
+        for one in self.told.values():
+            event = events[one.code]
+            assert event["SUMMARY"] == one.title
+            assert event["DESCRIPTION"].startswith(f"{STAGE[one.stage]}.\n\n{one.said[-1][2]}")
+            assert event["SEQUENCE"] == len(one.said) - 1
+            assert event["STATUS"] == ("CONFIRMED" if one.stage == "resolved" else "TENTATIVE")
+
     def front_page(self) -> None:
         html = served("/").decode()
         months = served("/history").decode() + served("/history/2026-03").decode()
@@ -275,11 +289,12 @@ def steps(one: Told) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.django_db
-def test_every_document_tells_the_same_story_whatever_happens_in_whatever_order(freezer, lin):
+def test_every_document_tells_the_same_story_whatever_happens_in_whatever_order(freezer, lin, settings):
+    settings.PAGE_LANGUAGES = ["en"]
     Machine.clock, Machine.by = freezer, lin
     run_state_machine_as_test(
         Machine,
-        settings=settings(
+        settings=effort(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
             deadline=None,

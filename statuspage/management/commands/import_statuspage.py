@@ -104,9 +104,11 @@ def text(plan: Plan, *, every: bool) -> str:
         ["groups", len(plan.groups), "-", plan.known_groups, "-"],
         ["components", len(plan.parts), "-", plan.known_parts, "-"],
         ["incidents", *(plan.count(fate) for fate in Fate), len(plan.refused)],
+        ["works", plan.count_works(Fate.NEW), "-", plan.count_works(Fate.SAME), "-"],
     ]
     table = ["  ".join([str(row[0]).ljust(10), *(str(cell).rjust(8) for cell in row[1:])]) for row in counts]
     created = [f"created: component {part.name}" for _, part in plan.parts]
+    created += [f"{one.fate.value}: /maintenance/{one.code} {one.work.title}" for one in plan.works]
     created += [f"{step.fate.value}: /incidents/{step.code} {step.incident.title}" for step in plan.steps]
     refused = [f"refused: {where}, {what}: {why}" for where, what, why in plan.refused]
     lines = [*table, "", *(created if every else []), *refused, *plan.rules, ""]

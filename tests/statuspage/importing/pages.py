@@ -100,6 +100,23 @@ def incidents() -> list[dict[str, Any]]:
     return [incident(row) for row in reversed(record()) if row["impact"] != "maintenance"]
 
 
+def maintenance(row: dict[str, Any]) -> dict[str, Any]:
+    """One maintenance of the record as Statuspage's API would give it, planned for when it took place."""
+    found = incident(row | {"impact": "none", "updates": [[at, "Update"] for at, _ in row["updates"]]})
+    at = {word: stamp(instant) for instant, word in row["updates"]}
+    stage = ""
+    for said, (_, word) in zip(reversed(found["incident_updates"]), row["updates"], strict=True):
+        stage = stage if word == "Update" else word.lower().replace(" ", "_")
+        said |= {"status": stage, "body": f"{word} as planned.", "affected_components": None}
+    plan = {"scheduled_for": at["In progress"], "scheduled_until": at["Completed"], "started_at": at["In progress"]}
+    return found | {"impact": "maintenance", "status": "completed", "monitoring_at": None} | plan
+
+
+def maintenances() -> list[dict[str, Any]]:
+    """The maintenance of the record, newest first."""
+    return [maintenance(row) for row in reversed(record()) if row["impact"] == "maintenance"]
+
+
 def document(*incidents: dict[str, Any], components: int = 0) -> bytes:
     return json.dumps(
         {

@@ -14,7 +14,7 @@ from irportal.outbox import engine
 from irportal.outbox.models import Announcement, Attempt, Delivery
 from statuspage import editions
 from statuspage.importing import write
-from statuspage.models import Change, Component, ComponentGroup, Document, Notice, NoticeUpdate, StateSpan
+from statuspage.models import Change, Component, ComponentGroup, Document, Maintenance, Notice, NoticeUpdate, StateSpan
 from tests.factories import endpoint
 from tests.statuspage.factories import component, publish, subscriber
 from tests.statuspage.importing import pages
@@ -300,7 +300,7 @@ def said_of(take_over, row) -> str:
         ({"started_at": "2026-03-01T09:00:00Z"}, "cannot be resolved before it started"),
         ({"resolved_at": "2026-02-01T09:00:00Z"}, "cannot be resolved before it started"),
         ({"status": "identified"}, "its updates say that it is resolved, and it says that it is not"),
-        ({"status": "scheduled"}, "maintenance"),
+        ({"status": "scheduled"}, "a maintenance that is not over"),
     ],
 )
 def test_a_record_that_makes_no_sense_is_refused_with_its_reason(take_over, given, reason):
@@ -328,6 +328,44 @@ def test_an_update_that_makes_no_sense_refuses_its_incident(take_over, given, re
     row["incident_updates"][1] |= given
 
     assert reason in said_of(take_over, row)
+
+
+def work(**given) -> dict:
+    row = {"id": str(len(given)), "impact": "maintenance", "components": 1}
+    at = ["2026-02-01T09:00:00Z", "2026-02-03T09:00:00Z", "2026-02-03T10:00:00Z"]
+    updates = list(zip(at, ("Scheduled", "In progress", "Completed"), strict=True))
+    return pages.maintenance(row | {"started_at": at[0], "resolved_at": at[2], "updates": updates}) | given
+
+
+def test_maintenance_that_is_over_is_taken_over_once_and_nobody_is_told(take_over):
+    subscriber("ann@reader.example")
+    row = work()
+    take_over(json.dumps({"scheduled_maintenances": [row]}).encode(), "--write")
+    for _ in range(3):
+        engine.run_once()
+
+    made = Maintenance.objects.get()
+    assert (made.code, made.status) == (row["id"], "completed")
+    assert made.started_at == datetime(2026, 2, 3, 9, tzinfo=UTC)
+    assert {update.notified for update in made.updates.all()} == {False}
+    assert not Announcement.objects.exists()
+    assert "works              0         -         1         -" in take_over(json.dumps([row]).encode(), "--write")
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"status": "in_progress"}, "not over. Plan it here"),
+        ({"scheduled_until": None}, "until when it was planned"),
+        ({"scheduled_until": "2026-02-03T09:00:00Z"}, "it ends before it starts"),
+        ({"resolved_at": "2099-02-03T09:00:00Z"}, "it ends in the future"),
+        ({"name": ""}, "The title is empty"),
+        ({"incident_updates": []}, "it has no updates"),
+    ],
+)
+def test_maintenance_that_makes_no_sense_is_refused_with_its_reason(take_over, given, reason):
+    assert reason in take_over(json.dumps({"scheduled_maintenances": [work(**given)]}).encode(), "--write")
+    assert not Maintenance.objects.exists()
 
 
 def test_one_bad_record_does_not_hold_up_the_good_ones(take_over):

@@ -2,14 +2,15 @@
 
 import json
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import feedparser
+import icalendar
 import pytest
 from jsonschema import Draft202012Validator
 
 from irportal.outbox.models import Announcement
-from statuspage import feeds
+from statuspage import calendar, feeds
 from statuspage.models import Document
 from tests.statuspage.importing import pages
 
@@ -19,12 +20,18 @@ FEEDS = {"/history.atom": "content", "/history.rss": "summary"}
 
 
 @pytest.fixture
-def given(take_over, monkeypatch) -> list[dict]:
-    """The incidents of the record, newest first, after they were taken over. Feeds are made to hold all of them."""
+def given(take_over, monkeypatch, settings) -> list[dict]:
+    """The incidents of the record, newest first, after they and its maintenance were taken over.
+
+    Feeds and calendars are made to hold all of them, and the page speaks one language, for time's sake.
+    """
+    settings.PAGE_LANGUAGES = ["en"]
     monkeypatch.setattr(feeds, "NEWEST", 1_000)
+    monkeypatch.setattr(calendar, "KEPT", timedelta(days=3_650))
     incidents = pages.incidents()
-    said = take_over(pages.document(*incidents, components=10), "--write")
-    assert f"incidents        {len(incidents)}         0         0         0" in said
+    said = take_over(pages.document(*incidents, *pages.maintenances(), components=10), "--write")
+    assert "incidents        518         0         0         0" in said
+    assert "works             18         -         0         -" in said
     return incidents
 
 
@@ -35,7 +42,15 @@ def body(path: str) -> bytes:
 
 def test_every_incident_of_a_real_page_reads_back_as_it_was(given):
     assert len(given) == 518
-    for check in (json_is_equal, feeds_are_equal, json_feed_is_equal, pages_are_equal, history_has_all_of_them):
+    for check in (
+        json_is_equal,
+        feeds_are_equal,
+        json_feed_is_equal,
+        pages_are_equal,
+        history_has_all_of_them,
+        calendar_is_equal,
+        maintenance_is_equal,
+    ):
         check(given)
     assert not Announcement.objects.exists()
 
@@ -92,6 +107,34 @@ def history_has_all_of_them(given: list[dict]) -> None:
     for row in given:
         month = instant(row["started_at"])
         assert f'href="/incidents/{row["id"]}"'.encode() in body(f"/history/{month:%Y-%m}")
+
+
+def calendar_is_equal(given: list[dict]) -> None:
+    found = {str(event["UID"]): event for event in icalendar.Calendar.from_ical(body("/calendar.ics")).walk("VEVENT")}
+    works = pages.maintenances()
+    assert found.keys() == {*(f"incident-{r['id']}" for r in given), *(f"maintenance-{r['id']}" for r in works)}
+    for kind, rows in (("incident", given), ("maintenance", works)):
+        for row in rows:
+            event, newest = found[f"{kind}-{row['id']}"], row["incident_updates"][0]
+            assert event["SUMMARY"] == row["name"]
+            assert event.start == instant(row["started_at"])
+            assert event.end == instant(row["resolved_at"])
+            assert event["CREATED"].dt == instant(row["created_at"])
+            assert event["DTSTAMP"].dt == instant(newest["created_at"])
+            assert plain(newest["body"]) in event["DESCRIPTION"]
+
+
+def plain(markdown: str) -> str:
+    return markdown.partition("*")[0]
+
+
+def maintenance_is_equal(given: list[dict]) -> None:
+    ours = json.loads(body("/api/v2/scheduled-maintenances.json"))["scheduled_maintenances"]
+    rows = {row["id"]: row for row in pages.maintenances()}
+    assert {row["id"] for row in ours} == rows.keys()
+    for row in ours:
+        same_incident(row, rows[row["id"]])
+        assert body(f"/maintenance/{row['id']}")
 
 
 def steps_in(words: str) -> list[tuple[str, str]]:
