@@ -30,6 +30,7 @@ class Update:
     internal_text: str = ""
     next_update_by: datetime | None = None
     unapproved: str = ""  # why the text for customers leaves without the approval it needs
+    corrects: bool = False  # what customers were told before
     asserts: bool | None = None  # whether it names a cause, exposed data, liability or compensation; None: not said
 
 
@@ -86,6 +87,7 @@ def _tell(incident: Incident, change: Update, *, by: User, send: bool) -> list[M
             audience=audience,
             text=text,
             by=by,
+            kind=Message.Kind.CORRECTION if outside and change.corrects else Message.Kind.UPDATE,
             next_update_by=promised,
             asserts=change.asserts if outside else False,
             override_reason=change.reason if outside else "",

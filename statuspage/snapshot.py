@@ -225,7 +225,7 @@ def _with_days(groups: Groups, now: datetime) -> list[dict[str, Any]]:
     first = today - timedelta(days=DAYS - 1)
     begin, method = uptime.midnight(first), spans.method()
     records = spans.records((one for _, members in groups for one in members), begin, now)
-    found = []
+    found, drawn = [], cache(uptime.bars)  # most days are like those of others
     for group, members in groups:
         rows, shares = [], []
         for component in members:
@@ -236,7 +236,7 @@ def _with_days(groups: Groups, now: datetime) -> list[dict[str, Any]]:
                 {
                     "component": component,
                     "record": record,
-                    "bars": uptime.bars(record.days(first, today), today),
+                    "bars": drawn(tuple(record.days(first, today)), today),
                     "since": rhythm.day(record.since.astimezone(UTC), now) if count.no_data else "",
                     "uptime": uptime.percent(count.share),
                 }
@@ -288,7 +288,7 @@ def _windows_of(records: list[uptime.Record], windows: list[tuple[str, datetime,
     method, rows = spans.method(), []
     for name, begin, end in windows:
         counts = [record.count(begin, end, method) for record in records]
-        together = uptime.together(records).count(begin, end, method)
+        together = uptime.together(records).count(begin, end, method) if len(records) > 1 else counts[0]
         unknown = max(count.no_data for count in counts)
         rows.append(
             {

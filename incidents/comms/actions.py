@@ -90,7 +90,7 @@ def write(
     if not text.strip():
         raise Refused("Write what they need to know; the text is empty.")
     now = timezone.now()
-    if audience == Message.Audience.CUSTOMERS and kind == Message.Kind.UPDATE:
+    if audience == Message.Audience.CUSTOMERS and kind in Message.WRITTEN:
         next_update_by = _promise(incident, next_update_by, now)
         asserts = _answer(text, asserts)
     override_reason = _check_outside(incident, audience, kind, override_reason)
@@ -165,10 +165,10 @@ def _promise(incident: Incident, next_update_by: datetime | None, now: datetime)
 
 
 def hash_of(message: Message) -> str:
-    """The content hash of a message as it stands; a notice names its kind where an update names its audience."""
+    """The content hash of a message as it stands."""
     return content_hash(
         f"{message.text}\0{message.corrects}" if message.corrects else message.text,
-        audience=message.kind if message.is_formal else message.audience,
+        audience=message.goes_as,
         public_status=message.public_status,
         next_update_by=message.next_update_by,
         asserts=message.asserts,
@@ -180,7 +180,7 @@ def _record_draft(message: Message, deed: str, *, by: User) -> None:
         deed,
         subject=message.incident.ref,
         by=by,
-        audience=message.kind if message.is_formal else message.audience,
+        audience=message.goes_as,
         status=message.public_status,
         next_update_by=message.next_update_by,
         asserts=message.asserts,
@@ -233,7 +233,7 @@ def send(message: Message, *, by: User, content_hash: str, unapproved: str = "")
     if message.content_hash != content_hash:
         raise Refused("The text changed after you read it; read it again before it leaves.")
     _check_outside(incident, message.audience, message.kind, message.override_reason)
-    if message.kind == Message.Kind.UPDATE and message.audience in OUTSIDE and message.public_status != incident.status:
+    if message.kind in Message.WRITTEN and message.audience in OUTSIDE and message.public_status != incident.status:
         raise Refused(
             f"The incident is {incident.get_status_display()} now; this text says "
             f"{Incident.Status(message.public_status).label}. Write it again."

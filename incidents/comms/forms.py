@@ -11,7 +11,7 @@ from incidents.comms.models import LegalDeadline, Message
 from incidents.lifecycle.actions import FUTURE_SLACK
 from incidents.lifecycle.forms import SeenForm, UtcField
 from incidents.lifecycle.models import Incident
-from statuspage.models import Vendor
+from statuspage.models import Notice, Vendor
 from statuspage.publish import BODY_LENGTH
 
 
@@ -55,6 +55,11 @@ class UpdateForm(SeenForm):
         help_text="What happened, what we are doing, what they can do. Plain words; Markdown works. "
         "Empty means customers are told nothing.",
     )
+    corrects = forms.BooleanField(
+        label="It corrects what we told them before",
+        required=False,
+        help_text="Page and mail call it a correction; what was said stays to be read.",
+    )
     asserts = AssertsField()
     next_update_by = UtcField(label="Next update by, UTC", required=False, ahead=True)
     internal_text = forms.CharField(
@@ -86,6 +91,8 @@ class UpdateForm(SeenForm):
         possible = [incident.status, *incident.NEXT[Incident.Status(incident.status)]]
         choices = [(s.value, s.label) for s in Incident.Status if s.value in possible]
         self.fields["status"].choices = choices  # type: ignore[attr-defined]
+        if not Notice.objects.filter(ref=incident.ref).exists():
+            del self.fields["corrects"]
         if latest:
             self.fields["next_update_by"].help_text = f"At the latest {latest:%H:%M} UTC; you may promise sooner."
         elif not self.data.get("next_update_by"):  # one typed before the incident was resolved stays to be seen

@@ -81,7 +81,7 @@ def told_before(message: Message) -> list[Message]:
     rows = message.incident.messages.filter(
         audience__in=[Message.Audience.CUSTOMERS, Message.Audience.PAGE],
         status=Message.Status.SENT,
-        kind=Message.Kind.UPDATE,
+        kind__in=Message.WRITTEN,
     )
     return list(rows.exclude(pk=message.pk).order_by("-sent_at")[:3])
 

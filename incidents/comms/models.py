@@ -42,6 +42,7 @@ class Message(models.Model):
     class Kind(models.TextChoices):
         UPDATE = "update"
         HOLDING = "holding", "Holding message"
+        CORRECTION = "correction"
         INCIDENT_NOTICE = "incident_notice", "Incident notice"
         BREACH_NOTICE = "breach_notice", "Breach notice"
         STATEMENT = "public_statement", "Public statement"
@@ -53,6 +54,7 @@ class Message(models.Model):
         INTERNAL = "internal", "Internal readers"
         PRESS = "press", "Press and social media"
 
+    WRITTEN = (Kind.UPDATE, Kind.CORRECTION)
     NOTICES = (Kind.INCIDENT_NOTICE, Kind.BREACH_NOTICE)
 
     incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="messages")
@@ -122,6 +124,11 @@ class Message(models.Model):
     def is_formal(self) -> bool:
         """Meets the promise of its own name, and no other."""
         return self.is_notice or self.is_statement or self.is_postmortem
+
+    @property
+    def goes_as(self) -> str:
+        """What an approval binds besides the text: the audience of an update, the kind of everything else."""
+        return self.audience if self.kind in (self.Kind.UPDATE, self.Kind.HOLDING) else self.kind
 
     @property
     def approval_class(self) -> str:

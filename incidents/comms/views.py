@@ -99,8 +99,8 @@ def _form(request: StaffRequest, incident: Incident) -> UpdateForm:
 def _change(form: UpdateForm) -> Update:
     names = ("status", "at", "reason", "customer_text", "internal_text")
     said: dict[str, Any] = {name: form.cleaned_data[name] for name in names}
-    promised = form.cleaned_data.get("next_update_by")
-    return Update(**said, next_update_by=promised, unapproved=form.why_unapproved(), asserts=asserted(form))
+    said |= {name: form.cleaned_data.get(name) for name in ("next_update_by", "corrects") if name in form.fields}
+    return Update(**said, unapproved=form.why_unapproved(), asserts=asserted(form))
 
 
 def _asked(request: StaffRequest, incident: Incident, change: Update) -> str:
@@ -117,7 +117,7 @@ def _asked(request: StaffRequest, incident: Incident, change: Update) -> str:
 def _fingerprint(change: Update) -> str:
     """Binds the button that sends to what the person previewed."""
     return actions.content_hash(
-        f"{change.customer_text}\0{change.internal_text}",
+        f"{change.customer_text}\0{change.internal_text}\0{change.corrects}",
         audience=change.reason,
         public_status=change.status,
         next_update_by=change.next_update_by,

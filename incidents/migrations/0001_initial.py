@@ -139,7 +139,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('audience', models.CharField(choices=[('customers', 'Customers and status page'), ('public', 'Status page'), ('internal', 'Internal readers'), ('press', 'Press and social media')], max_length=12)),
-                ('kind', models.CharField(choices=[('update', 'Update'), ('holding', 'Holding message'), ('incident_notice', 'Incident notice'), ('breach_notice', 'Breach notice'), ('public_statement', 'Public statement'), ('postmortem', 'Public post-mortem')], default='update', max_length=16)),
+                ('kind', models.CharField(choices=[('update', 'Update'), ('holding', 'Holding message'), ('correction', 'Correction'), ('incident_notice', 'Incident notice'), ('breach_notice', 'Breach notice'), ('public_statement', 'Public statement'), ('postmortem', 'Public post-mortem')], default='update', max_length=16)),
                 ('status', models.CharField(choices=[('draft', 'Draft'), ('sent', 'Sent'), ('returned', 'Returned')], default='draft', max_length=8)),
                 ('public_status', models.CharField(choices=[('investigating', 'Investigating'), ('identified', 'Identified'), ('monitoring', 'Monitoring'), ('resolved', 'Resolved')], max_length=14)),
                 ('text', models.TextField(max_length=5000)),

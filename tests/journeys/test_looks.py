@@ -185,3 +185,14 @@ def test_the_nu_checker_finds_nothing(pages, chromium, tmp_path):
     assert [
         (pages[int(Path(urlsplit(one["url"]).path).stem)], one["message"], one.get("extract")) for one in said
     ] == []
+
+
+@pytest.mark.parametrize(("zone", "word"), [("Asia/Tokyo", "GMT+9"), ("America/New_York", "E"), ("Etc/UTC", "")])
+def test_where_scripts_run_a_readers_own_time_stands_beside_utc(busy, chromium, zone, word):
+    page = chromium.new_context(timezone_id=zone).new_page()
+    page.goto(busy.base_url)
+    times, local = page.locator("time[datetime]"), page.locator("time[datetime] .local")
+    assert times.count() > 10
+    assert local.count() == (times.count() if word else 0)
+    assert all("UTC" in text and word in text for text in times.all_inner_texts())
+    page.context.close()
