@@ -1,7 +1,6 @@
 """Index of the subjects' settings pages; nothing is defined here."""
 
-from incidents.comms import admin as comms
 from incidents.lifecycle import admin as lifecycle
 from incidents.policy import admin as policy
 
-__all__ = ["comms", "lifecycle", "policy"]
+__all__ = ["lifecycle", "policy"]

@@ -1,6 +1,6 @@
 """Index of the subjects' models; nothing is defined here."""
 
-from incidents.comms.models import Approval, CommsDuty, Customer, Escalation, LegalDeadline, Message
+from incidents.comms.models import Approval, CommsDuty, Escalation, LegalDeadline, Message
 from incidents.lifecycle.models import (
     Incident,
     IncidentComponent,
@@ -28,7 +28,6 @@ __all__ = [
     "ApprovalRule",
     "CommObligation",
     "CommsDuty",
-    "Customer",
     "Escalation",
     "EscalationRule",
     "Incident",

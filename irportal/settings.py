@@ -166,6 +166,9 @@ for _state, _share in UPTIME_WEIGHTS.items():
 # Whether time under maintenance leaves the time uptime is measured over; else it counts as up and is shown grey
 MAINTENANCE_EXCLUDED_FROM_DOWNTIME = env.bool("MAINTENANCE_EXCLUDED_FROM_DOWNTIME", False)
 
+# Whether the whole page is for signed-in customers: then public addresses show nothing but where to sign in
+PAGE_RESTRICTED = env.bool("PAGE_RESTRICTED", False)
+
 # Accounts
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]

@@ -20,6 +20,7 @@ urlpatterns = [
     path("portal/pulse/", views.pulse, name="pulse"),
     path("portal/mail/", include("irportal.outbox.urls")),
     path("portal/", include("incidents.urls")),
+    path("private/", include("statuspage.customers.urls")),
     path("", include("statuspage.urls")),
 ]
 handler404 = "irportal.views.not_found"

@@ -4,10 +4,15 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 
+from irportal.accounts.models import User
+from irportal.ledger import actions as ledger
 from irportal.outbox.channels import guard
 from irportal.recorded import ReadOnlyAdmin, RecordedAdmin
 from statuspage import editions, subscriptions
@@ -15,8 +20,11 @@ from statuspage.models import (
     Choice,
     Component,
     ComponentGroup,
+    Customer,
+    CustomerAddress,
     GroupChoice,
     MaintenanceComponent,
+    Notice,
     NoticeComponent,
     Subscriber,
     Vendor,
@@ -33,10 +41,7 @@ class PartAdmin(RecordedAdmin):
 
     def record(self, request: HttpRequest, obj: Any, what: str, **facts: Any) -> None:
         super().record(request, obj, what, called=str(obj), **facts)
-        if isinstance(obj, Component):
-            editions.touch_component(obj)
-        else:
-            editions.touch()
+        editions.touch()
 
 
 @admin.register(ComponentGroup)
@@ -56,12 +61,55 @@ class ComponentGroupAdmin(PartAdmin):
         return deleted, counts, missing, kept
 
 
+class ComponentForm(forms.ModelForm):
+    off_the_page = forms.BooleanField(
+        required=False,
+        label="take its past off the page",
+        help_text="Asked for when a component of the public page becomes private: what the page, its feeds and its "
+        "API say of it and of the incidents that hit nothing else goes at once. Mails already sent, texts that name "
+        "it in other incidents, and copies others made stay as they are.",
+    )
+
+    class Meta:
+        model = Component
+        fields = ["name", "group", "description", "position", "customer"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.instance.pk and "customer" in self.changed_data:
+            if self.initial.get("customer") is None:
+                self._ask_to_hide(cleaned)
+            elif NoticeComponent.objects.filter(component=self.instance, notice__resolved_at=None).exists():
+                self.add_error(
+                    "customer", "An open incident names it and was told to its customer; resolve that first."
+                )
+        return cleaned
+
+    def _ask_to_hide(self, cleaned: dict[str, Any]) -> None:
+        named = Notice.objects.seen_by(None).filter(hits__component=self.instance).distinct().count()
+        if named and not cleaned.get("off_the_page"):
+            self.add_error(
+                "off_the_page", f"{named} incident{'s' * (named > 1)} on the page named it. Tick this if they may."
+            )
+
+
 @admin.register(Component)
 class ComponentAdmin(PartAdmin):
-    list_display = ["name", "group", "position", "state"]
-    list_select_related = ["group"]
-    fields = ["name", "group", "description", "position"]
+    form = ComponentForm
+    list_display = ["name", "group", "customer", "position", "state"]
+    list_select_related = ["group", "customer"]
+    fields = ["name", "group", "description", "position", "customer", "off_the_page"]
     search_fields = ["name"]
+
+    def record(self, request: HttpRequest, obj: Any, what: str, **facts: Any) -> None:
+        """What was private and stays so is recorded under another name: nothing public changed, not even when."""
+        if obj.customer_id is None or "customer" in facts:
+            super().record(request, obj, what, **facts)
+            touch = editions.touch_owned if "customer" in facts else editions.touch_component
+            touch(obj)
+        else:
+            by = request.user if isinstance(request.user, User) else None
+            ledger.append("private_component.changed", subject=self.subject(obj), by=by, what=what, **facts)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return Component.objects.with_state()
@@ -158,6 +206,67 @@ class VendorAdmin(RecordedAdmin):
         if kept:
             kept = ["An incident names this vendor as its cause; what was said stays said."]
         return deleted, counts, missing, kept
+
+
+class AddressesField(forms.CharField):
+    """One address or domain a line, as a sorted list in lower case."""
+
+    widget = forms.Textarea(attrs={"rows": 4})
+
+    def clean(self, value: Any) -> list[str]:
+        found = sorted({line.strip().lower().removeprefix("@") for line in super().clean(value).splitlines()} - {""})
+        for line in found:
+            try:
+                validate_email(line if "@" in line else f"a@{line}")
+            except ValidationError as error:
+                raise ValidationError(f"{line!r} is neither an address nor a domain such as bank.example.") from error
+        return found
+
+
+class CustomerForm(forms.ModelForm):
+    addresses = AddressesField(
+        required=False,
+        label="who may sign in",
+        help_text="One address or domain a line: ann@bank.example, or bank.example for everybody there. They see what "
+        "is private to this customer and may ask for mails about it.",
+    )
+
+    class Meta:
+        model = Customer
+        fields = ["name", "contact_email", "components", "addresses", "is_active"]
+        widgets = {"components": forms.CheckboxSelectMultiple}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        mine = self.instance.pk and self.instance
+        self.fields["components"].queryset = Component.objects.seen_by(mine or None)  # type: ignore[attr-defined]
+        if mine:
+            self.initial["addresses"] = "\n".join(mine.addresses.values_list("address", flat=True))
+
+    def clean_addresses(self) -> list[str]:
+        found: list[str] = self.cleaned_data["addresses"]
+        for row in CustomerAddress.objects.filter(address__in=found).exclude(customer=self.instance.pk):
+            raise ValidationError(f"{row.address} is another customer's already: {row.customer}.")
+        return found
+
+
+@admin.register(Customer)
+class CustomerAdmin(RecordedAdmin):
+    deed = "customer.changed"
+    private = frozenset({"name", "contact_email", "addresses"})
+    form = CustomerForm
+    list_display = ["name", "contact_email", "is_active"]
+    list_filter = ["is_active", "components"]
+    search_fields = ["name", "contact_email"]
+
+    @transaction.atomic
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        obj.addresses.exclude(address__in=form.cleaned_data["addresses"]).delete()
+        there = set(obj.addresses.values_list("address", flat=True))
+        for address in form.cleaned_data["addresses"]:
+            if address not in there:
+                obj.addresses.create(address=address)
 
 
 @admin.register(Subscriber)

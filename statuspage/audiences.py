@@ -1,10 +1,11 @@
 """Who hears about a public update, as rows the outbox can write to without loading them."""
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Case, CharField, Exists, F, OuterRef, QuerySet, StringAgg, Subquery, Value, When
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, StringAgg, Subquery, Value, When
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Concat
 from django.urls import reverse
@@ -13,7 +14,7 @@ from django.utils.translation import gettext, gettext_noop, override
 from irportal.outbox.audiences import ROW, Reader
 from irportal.outbox.models import Endpoint
 from statuspage import languages
-from statuspage.models import Choice, GroupChoice, Notice, Subscriber, Way
+from statuspage.models import Choice, Component, GroupChoice, Notice, Subscriber, Way
 from statuspage.subscriptions import token
 
 ABOUT = gettext_noop("You get this because you asked for updates about %(what)s.")
@@ -21,19 +22,45 @@ ABOUT_INCIDENT = gettext_noop("You get this because you asked for updates about 
 WORST = Notice.Impact.CRITICAL
 
 
+def told_alone(ref: str, components: Iterable[Component]) -> list[int] | None:
+    """The customers who alone are told of incident `ref`; None is everybody.
+
+    Before its first update: those whose the `components` are, which it hits, when all of them are private.
+    """
+    notice = Notice.objects.filter(ref=ref).first()
+    if notice is None:
+        owners = {component.customer_id for component in components}
+    elif not notice.is_public:
+        return sorted(notice.customers.values_list("pk", flat=True))
+    else:
+        owners = set(notice.hits.values_list("component__customer", flat=True))
+    return None if None in owners else sorted(owner for owner in owners if owner) or None
+
+
 def subscribers(
-    component_ids: list[int] | None, *, impact: str = WORST, incident: str = "", told: QuerySet[Any, Any] | None = None
+    component_ids: list[int] | None,
+    *,
+    impact: str = WORST,
+    incident: str = "",
+    told: QuerySet[Any, Any] | None = None,
+    alone: list[int] | None = None,
 ) -> QuerySet[Any, Any]:
     """Who has confirmed, has not left, and is concerned; as outbox rows.
 
     Concerned are those who chose one of these components, its group or the whole page (None: everybody), from `impact`
     on or milder; who follows `incident`, a reference; and whoever stands among the keys `told` (`audiences.told`).
+    `alone`: of all these only the people of these customers.
     """
     concerned = Subscriber.objects.hearing_of(component_ids, impact).values("pk")
     following = Subscriber.objects.filter(followed__ref=incident).values("pk")
     before = [] if told is None else [_with_key(Subscriber.objects.all()).filter(key__in=told).values("pk")]
     found = concerned.union(following, *before)
-    rows = _with_key(Subscriber.objects.active().filter(pk__in=found)).annotate(
+    rows = _with_key(Subscriber.objects.active().filter(pk__in=found).with_owner())
+    if alone is not None:
+        rows = rows.filter(Q(owner__in=alone))
+    if settings.PAGE_RESTRICTED:
+        rows = rows.filter(owner__isnull=False)
+    rows = rows.annotate(
         address=Case(When(way=Way.MAIL, then="email"), default="host"),
         leave=F("code"),
         why=_why(incident),
@@ -52,8 +79,8 @@ def _with_key(rows: QuerySet[Subscriber]) -> QuerySet[Any, Any]:
 def _why(incident: str) -> Case:
     """The sentence that says what the reader asked for, in their language."""
     follows = Subscriber.followed.through.objects.filter(subscriber=OuterRef("pk"), notice__ref=incident)
-    components = Choice.objects.filter(subscriber=OuterRef("pk"))
-    groups = GroupChoice.objects.filter(subscriber=OuterRef("pk"))
+    components = Choice.objects.filter(subscriber=OuterRef("pk")).seen()
+    groups = GroupChoice.objects.filter(subscriber=OuterRef("pk")).seen()
     both = Concat(_names(groups, "group"), Value(", "), _names(components, "component"), output_field=CharField())
     return Case(
         When(Exists(follows), then=_said(ABOUT_INCIDENT)),

@@ -30,7 +30,7 @@ def whole(key: str, now: datetime) -> bytes:
 
 def of_component(code: str, now: datetime) -> bytes | None:
     """What named one component; None when there is no such component."""
-    component = Component.objects.filter(code=code).first()
+    component = Component.objects.seen_by(None).filter(code=code).first()
     if component is None:
         return None
     notices, works = _kept(now, code)
@@ -53,8 +53,8 @@ def _kept(now: datetime, code: str = "") -> tuple[NoticeQuerySet, MaintenanceQue
     of = Q(hits__component__code=code) if code else Q()
     oldest = now - KEPT
     return (
-        Notice.objects.filter(Q(resolved_at=None) | Q(resolved_at__gt=oldest), of),
-        Maintenance.objects.filter(Q(ended_at=None) | Q(ended_at__gt=oldest), of),
+        Notice.objects.seen_by(None).filter(Q(resolved_at=None) | Q(resolved_at__gt=oldest), of),
+        Maintenance.objects.seen_by(None).filter(Q(ended_at=None) | Q(ended_at__gt=oldest), of),
     )
 
 
@@ -85,7 +85,7 @@ def _calendar(name: str, notices: NoticeQuerySet, works: MaintenanceQuerySet) ->
     calendar.add("refresh-interval", OFTEN, {"VALUE": "DURATION"})
     calendar.add("x-published-ttl", "PT15M")
     frame = calendar.to_ical()
-    events = [*map(_maintenance, works.complete()), *map(_incident, notices.complete())]
+    events = [*map(_maintenance, works.complete(None)), *map(_incident, notices.complete(None))]
     return frame.removesuffix(END) + b"".join(_written(event) for event in events) + END
 
 

@@ -3,6 +3,7 @@
 A new document is a new entry in KINDS; address, headers, snapshot and plain files follow from it.
 """
 
+import json
 import mimetypes
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.db.models import Min
+from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.csp import build_policy
@@ -96,6 +98,17 @@ class Kind:
         return head
 
 
+def said(kind: Kind, subject: Any, now: datetime) -> tuple[int, bytes | str | None]:
+    """Status and body of a document. A restricted page says only where to sign in; feeds and drawings are gone."""
+    if not settings.PAGE_RESTRICTED or kind.topic == "asset" or kind.status != 200:
+        return kind.status, kind.write(subject, now)
+    if kind.media == HTML:
+        return 200, render_to_string("statuspage/closed.html").encode()
+    where = settings.PUBLIC_BASE_URL + reverse("customers:sign-in")
+    sentence = {"error": f"This status page is for signed-in customers: {where}"}
+    return 404, json.dumps(sentence).encode() if kind.media == JSON else None
+
+
 def _walls() -> dict[str, str]:
     walls = {
         "Content-Security-Policy": build_policy(settings.SECURE_CSP),  # type: ignore[arg-type]
@@ -118,15 +131,15 @@ def _media_of(name: str) -> str:
 
 
 def _notice(code: str) -> Notice | None:
-    return Notice.objects.complete().filter(code=code).first()
+    return Notice.objects.complete(None).filter(code=code).first()
 
 
 def _maintenance(code: str) -> Maintenance | None:
-    return Maintenance.objects.complete().filter(code=code).first()
+    return Maintenance.objects.complete(None).filter(code=code).first()
 
 
 def _code_of(ref: str) -> str | None:
-    return Notice.objects.filter(ref=ref).values_list("code", flat=True).first()
+    return Notice.objects.seen_by(None).filter(ref=ref).values_list("code", flat=True).first()
 
 
 def _month(key: str) -> date | None:
@@ -151,15 +164,19 @@ def _all_months() -> list[str]:
     return months(snapshot.since() or now, now)
 
 
+def _all_maintenance() -> Iterable[str]:
+    return Maintenance.objects.seen_by(None).order_by("-id").values_list("code", flat=True)
+
+
 TOPICS = {
     "asset": Topic(lambda: ASSETS, str),
     "now": Topic(lambda: ["-"], lambda key: snapshot.Facts()),
     "uptime": Topic(lambda: ["-"], lambda key: snapshot.Facts()),
     "month": Topic(_all_months, _month),
-    "notice": Topic(lambda: Notice.objects.order_by("-id").values_list("code", flat=True), _notice),
-    "maintenance": Topic(lambda: Maintenance.objects.order_by("-id").values_list("code", flat=True), _maintenance),
+    "notice": Topic(lambda: Notice.objects.seen_by(None).order_by("-id").values_list("code", flat=True), _notice),
+    "maintenance": Topic(_all_maintenance, _maintenance),
     "calendar": Topic(lambda: ["-"], str),
-    "component": Topic(lambda: Component.objects.values_list("code", flat=True), str),
+    "component": Topic(lambda: Component.objects.seen_by(None).values_list("code", flat=True), str),
 }
 
 
@@ -191,7 +208,7 @@ def _words_last(instants: Iterable[datetime], now: datetime) -> datetime | None:
 
 def _page_until(facts: snapshot.Facts, now: datetime) -> datetime:
     """The next midnight or percentage, the next promise that becomes late, the next vendor that becomes unknown."""
-    due = Notice.objects.open().filter(next_update_by__gte=now).aggregate(at=Min("next_update_by"))["at"]
+    due = Notice.objects.seen_by(None).open().filter(next_update_by__gte=now).aggregate(at=Min("next_update_by"))["at"]
     stale = [at for vendor in Vendor.objects.all() if (at := vendor.stale_at) and at > now]
     late = [planned.late_at(work, now) for work in facts.works]
     ends = [_uptime_until(facts, now), *stale, due and due + timedelta(seconds=1), *late]
@@ -234,12 +251,12 @@ KINDS = [
     Kind("now", "", "page", snapshot.page, until=_page_until),
     Kind("uptime", "uptime", "uptime", snapshot.uptime_page, until=_uptime_until),
     Kind("now", "404", "not-found", snapshot.not_found, status=404),
-    Kind("now", "history", "history", lambda _, now: snapshot.history(now), until=lambda _, now: _midnight(now)),
+    Kind("now", "history", "history", snapshot.history, until=lambda _, now: _midnight(now)),
     Kind(
         "month",
         "history/<int:year>-<month:month>",
         "history",
-        lambda month, now: snapshot.history(now, month),
+        lambda month, now: snapshot.history(snapshot.Facts(), now, month),
         until=_month_until,
         args=lambda month: [month.year, month.month],
         key=lambda year, month: f"{year:04}-{month:02}-01",

@@ -60,7 +60,12 @@ def touch(*topics: str) -> None:
 
 
 def touch_notice(notice: Notice, *, was_started_at: datetime | None = None, component_ids: Iterable[int] = ()) -> None:
-    """As `touch`, for a notice and every month since it began: it may have been open in each. Calendars in turn."""
+    """As `touch`, for a notice and every month since it began: it may have been open in each. Calendars in turn.
+
+    No document is about a private one, and none is looked at again because of it.
+    """
+    if not notice.is_public:
+        return
     began = min(filter(None, [notice.started_at, was_started_at]))
     months = documents.months(began, max(began, timezone.now()))
     _note_calendars(component_ids)
@@ -105,15 +110,27 @@ def touch_past(notices: Iterable[Notice], works: Iterable[Maintenance] = ()) -> 
     _note([*own, *shared], Change.Rank.REBUILD)
 
 
+def touch_owned(component: Component) -> None:
+    """As `touch`, with every incident that names the component at once: it has left the page, or come to it."""
+    for notice in Notice.objects.filter(hits__component=component).distinct():
+        touch_notice(notice)
+    for work in Maintenance.objects.filter(hits__component=component):
+        touch_maintenance(work, [])
+    _note(["calendar:-", f"component:{component.code}"], Change.Rank.NEWS)
+    touch()
+
+
 def rebuild() -> None:
-    """Have everything written anew, behind any news, and nothing served whose address is gone."""
-    for path in Document.objects.values_list("path", flat=True):
-        if not path.startswith(settings.STATIC_URL) and not is_valid_path(path):
+    """Have everything written anew, behind any news, and nothing served whose address or subject is gone."""
+    topics = [f"{name}:{key}" for name, topic in TOPICS.items() for key in topic.every()]
+    known = set(topics)
+    for path, topic in Document.objects.values_list("path", "topic"):
+        if topic not in known or not (path.startswith(settings.STATIC_URL) or is_valid_path(path)):
             Document.objects.filter(path=path).delete()
     edition, _ = Edition.objects.get_or_create(pk=1)
     edition.version = edition.since = edition.version + 1
     edition.save(update_fields=["version", "since"])
-    _note((f"{name}:{key}" for name, topic in TOPICS.items() for key in topic.every()), Change.Rank.REBUILD)
+    _note(topics, Change.Rank.REBUILD)
 
 
 def _note(topics: Iterable[str], rank: int) -> None:
@@ -225,7 +242,10 @@ def _write_about(subject: Any, topic: str, place: int, edition: Edition, now: da
 
     How many are others than before; None when one could not be written.
     """
-    if subject is None or place >= len(settings.PAGE_LANGUAGES):
+    if subject is None:
+        gone = Document.objects.filter(topic=topic).values_list("path", flat=True)
+        return sum(_withdraw(path, edition) for path in list(gone))
+    if place >= len(settings.PAGE_LANGUAGES):
         return 0
     with override(settings.PAGE_LANGUAGES[place]):
         outcomes = [_write(kind, subject, topic, edition, now) for kind in kinds(topic, place)]
@@ -236,10 +256,11 @@ def _write(kind: Kind, subject: Any, topic: str, edition: Edition, now: datetime
     """Write one document; whether it is another than before, or None when it could not be written."""
     try:
         with transaction.atomic():
-            path, body, until = kind.path(subject), kind.write(subject, now), kind.until(subject, now)
+            path, until = kind.path(subject), kind.until(subject, now)
+            status, body = documents.said(kind, subject, now)
             if body is None:
                 return _withdraw(path, edition)
-            return _store(_document(path, kind, subject, body), topic, until, edition, now)
+            return _store(_document(path, kind, subject, status, body), topic, until, edition, now)
     except (OperationalError, InterfaceError):
         raise  # the database does not answer: nothing can be written
     except Exception:
@@ -247,9 +268,9 @@ def _write(kind: Kind, subject: Any, topic: str, edition: Edition, now: datetime
         return None
 
 
-def _document(path: str, kind: Kind, subject: Any, body: bytes | str) -> Document:
+def _document(path: str, kind: Kind, subject: Any, status: int, body: bytes | str) -> Document:
     """The document as it will be served. A `str` is where a redirect leads."""
-    head, status = kind.head(subject), kind.status
+    head = kind.head(subject)
     if isinstance(body, str):
         head, body, status = head | {"Location": body}, b"", 301
     before, found, after = body.partition(SLOT)
@@ -332,6 +353,7 @@ def made_from() -> str:
         settings.PRODUCTION,
         settings.UPTIME_WEIGHTS,
         settings.PAGE_LANGUAGES,
+        settings.PAGE_RESTRICTED,
     ):
         found.update(f"{value}\n".encode())
     return found.hexdigest()

@@ -6,7 +6,6 @@ from django.conf import settings
 from django.template.loader import render_to_string
 
 from statuspage import rollup
-from statuspage.models import Maintenance, Notice
 from statuspage.snapshot import Facts
 
 COLOURS = {"none": "#1c7a50", "minor": "#8a5d00", "major": "#b04a08", "critical": "#b3182f", "maintenance": "#5148a3"}
@@ -28,6 +27,6 @@ def badge(facts: Facts, now: datetime) -> bytes:
 def widget(facts: Facts, now: datetime) -> bytes:
     """The verdict and what is open, for a frame on another site."""
     verdict = facts.status["indicator"]
-    told = [*Notice.objects.open()[:5], *Maintenance.objects.active()[:5]]
+    told = [*facts.open[:5], *(work for work in facts.works if work.is_active)]
     context = {"verdict": verdict, "headline": rollup.HEADLINES[verdict], "notices": told[:5]}
     return render_to_string("statuspage/widget.html", context | {"address": settings.PUBLIC_BASE_URL}).encode()

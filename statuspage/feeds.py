@@ -46,7 +46,7 @@ def json_feed(facts: Facts, now: datetime) -> bytes:
             "date_modified": notice.told_at.isoformat(),
             "tags": [notice.impact, notice.stage],
         }
-        for notice in _notices()
+        for notice in _notices(facts)
     ]
     feed = {
         "version": "https://jsonfeed.org/version/1.1",
@@ -91,7 +91,7 @@ def _feed(kind: type[SyndicationFeed], name: str, facts: Facts, now: datetime) -
         feed_guid=f"tag:{host},2005:{languages.at('/history', languages.current())}",
         changed_at=facts.changed_at or now,
     )
-    for notice in _notices():
+    for notice in _notices(facts):
         feed.add_item(
             title=NOT_XML.sub("", notice.title),
             link=_address(notice),
@@ -105,10 +105,10 @@ def _feed(kind: type[SyndicationFeed], name: str, facts: Facts, now: datetime) -
     return feed.writeString("utf-8").encode()
 
 
-def _notices() -> list[Told]:
+def _notices(facts: Facts) -> list[Told]:
     """Incidents and maintenance, the newest first."""
-    incidents = Notice.objects.order_by("-created_at", "-id").told()[:NEWEST]
-    works = Maintenance.objects.order_by("-created_at", "-id").complete()[:NEWEST]
+    incidents = facts.notices.order_by("-created_at", "-id")[:NEWEST]
+    works = facts.maintenance.order_by("-created_at", "-id")[:NEWEST]
     found: list[Told] = [*incidents, *works]
     return sorted(found, key=lambda told: told.created_at, reverse=True)[:NEWEST]
 

@@ -16,7 +16,7 @@ from irportal.outbox.audiences import in_ascii
 from irportal.outbox.channels import guard
 from irportal.outbox.wire import wire_address
 from statuspage import languages
-from statuspage.models import Component, ComponentGroup, Notice, Way
+from statuspage.models import Component, ComponentGroup, Customer, Notice, Way
 from statuspage.requests import Wanted
 
 FLOORS = {
@@ -86,15 +86,22 @@ class OneOf(forms.ChoiceField):
 class ChooseForm(forms.Form):
     """What to hear about: components and whole groups, from an impact on."""
 
-    groups = CodesField(ComponentGroup.objects.all())
-    components = CodesField(Component.objects.select_related("group"))
+    groups = CodesField(ComponentGroup.objects.none())
+    components = CodesField(Component.objects.none())
     floor = OneOf(FLOORS, Notice.Impact.NONE, _("Which incidents"), _("Choose one of these four."))
+
+    def __init__(self, *args: Any, customer: Customer | None = None, **kwargs: Any) -> None:
+        """Offers what the public sees, and what is this customer's alone."""
+        super().__init__(*args, **kwargs)
+        self.seen = Component.objects.seen_by(customer).select_related("group")
+        self.fields["components"].queryset = self.seen  # type: ignore[attr-defined]
+        self.fields["groups"].queryset = ComponentGroup.objects.seen_by(customer)  # type: ignore[attr-defined]
 
     @cached_property
     def listing(self) -> list[tuple[ComponentGroup | None, bool, list[tuple[Component, bool]]]]:
         """Groups as the page shows them, each with its components, and each of both with whether it is ticked."""
         groups, components = self._ticked("groups"), self._ticked("components")
-        rows = ((component, component.code in components) for component in Component.objects.select_related("group"))
+        rows = ((component, component.code in components) for component in self.seen)
         return [
             (group, bool(group and group.code in groups), list(members))
             for group, members in groupby(rows, key=lambda row: row[0].group)

@@ -73,7 +73,7 @@ def maintenance_letter(maintenance: Maintenance, deed: str, update: MaintenanceU
             "deed": DEEDS[deed],
             "update": update,
             "earlier": told_before(maintenance, update),
-            "components": list(maintenance.hits.select_related("component")),
+            "components": list(maintenance.hits.filter(component__customer=None).select_related("component")),
             "day": rhythm.day(begins_at),
             "span": rhythm.span(begins_at, over_at),
             "ends": rhythm.moment(over_at, begins_at),
@@ -87,7 +87,9 @@ def maintenance_letter(maintenance: Maintenance, deed: str, update: MaintenanceU
 
 def maintenance_room(maintenance: Maintenance, deed: str, update: MaintenanceUpdate) -> str:
     """The same for the chat rooms of readers, with the link to leave by."""
-    names = ", ".join(hit.component.name for hit in maintenance.hits.select_related("component"))
+    names = ", ".join(
+        hit.component.name for hit in maintenance.hits.filter(component__customer=None).select_related("component")
+    )
     when = f"{rhythm.day(maintenance.begins_at)}, {rhythm.span(maintenance.begins_at, maintenance.over_at)}"
     said = f"{DEEDS[deed]}: {maintenance.title}\n{when}\nComponents: {names}\n\n{update.body}"
     foot = f"{settings.PUBLIC_BASE_URL}{maintenance.get_absolute_url()} · No more of this: {LEAVE}"
@@ -119,6 +121,12 @@ def post(topic: str, token: str) -> dict[str, str]:
     payload = json.dumps({"type": f"subscription.{topic}", "text": text, "link": link}, ensure_ascii=False)
     room = json.dumps({"text": f"{text}\n{link}"}, ensure_ascii=False)
     return {"subject": str(TITLES[topic]), "text": text, "html": "", "payload": payload, "public_chat": room}
+
+
+def sign_in_letter(token: str) -> Letter:
+    """Brings one of a customer's people the link to the private page."""
+    link = settings.PUBLIC_BASE_URL + reverse("customers:enter", args=[token])
+    return _letter("sign_in", "Sign in", {"link": link})
 
 
 def _link(topic: str, token: str) -> str:

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import takewhile
 
+from django.conf import settings
 from django.core.validators import EmailValidator
 from django.db import models
-from django.db.models import Case, Exists, F, OuterRef, Prefetch, Q, Subquery, Value, When
-from django.db.models.functions import Coalesce, Lower
+from django.db.models import Case, Exists, Expression, F, OuterRef, Prefetch, Q, Subquery, Value, When
+from django.db.models.functions import Coalesce, Length, Lower, StrIndex, Substr
 from django.urls import reverse
 from django.utils import timezone
 
@@ -35,11 +36,78 @@ def code_of(name: str) -> str:
     return "".join(BASE36[number // 36**n % 36] for n in range(12))
 
 
+class CustomerQuerySet(models.QuerySet["Customer"]):
+    def of(self, email: str) -> "Customer | None":
+        """Whose people read mail at this address; None when it is nobody's, or that customer has gone."""
+        found = CustomerAddress.objects.covering(Value(email)).values_list("customer", flat=True).first()
+        return self.filter(pk=found, is_active=True).first()
+
+
+class Customer(models.Model):
+    """A customer with a contract, attached to the components they use; their contact is told without subscribing.
+
+    Components that are theirs alone (`Component.customer`) are seen by whoever reads mail at `addresses`.
+    """
+
+    name = models.CharField(max_length=120, unique=True)
+    contact_email = models.EmailField(max_length=254, validators=[EmailValidator()])
+    components: models.ManyToManyField = models.ManyToManyField("Component", blank=True, related_name="+")
+    is_active = models.BooleanField(default=True)
+
+    objects = CustomerQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CustomerAddressQuerySet(models.QuerySet["CustomerAddress"]):
+    def covering(self, email: Expression | F | Value) -> "CustomerAddressQuerySet":
+        """Those that name this address or its domain, the address itself first."""
+        mail = Lower(email)
+        domain = Substr(mail, StrIndex(mail, Value("@")) + 1)
+        return self.filter(Q(address=mail) | Q(address=domain)).order_by(Length("address").desc())
+
+
+class CustomerAddress(models.Model):
+    """An address, or a whole domain, whose mail a customer's people read. It belongs to one customer."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="addresses")
+    address = models.CharField(max_length=254, unique=True, help_text="ann@bank.example, or bank.example; lower case")
+
+    objects = CustomerAddressQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["address"]
+
+    def __str__(self) -> str:
+        return self.address
+
+
+def theirs(customer: Customer | None, *fields: str) -> Q:
+    """Rows whose `fields` name nobody or this customer; with None, the public, only those that name nobody."""
+    found = Q()
+    for field in fields:
+        nobody = Q(**{f"{field}__isnull": True})
+        found &= nobody | Q(**{field: customer}) if customer else nobody
+    return found
+
+
+class ComponentGroupQuerySet(models.QuerySet["ComponentGroup"]):
+    def seen_by(self, customer: Customer | None) -> "ComponentGroupQuerySet":
+        """Those with a component the public (None) or this customer sees."""
+        return self.filter(Exists(Component.objects.seen_by(customer).filter(group=OuterRef("pk"))))
+
+
 class ComponentGroup(models.Model):
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
     name = models.CharField(max_length=80)
     position = models.PositiveSmallIntegerField(default=1)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = ComponentGroupQuerySet.as_manager()
 
     class Meta:
         ordering = ["position", "id"]
@@ -49,6 +117,12 @@ class ComponentGroup(models.Model):
 
 
 class ComponentQuerySet(models.QuerySet["Component"]):
+    def seen_by(self, customer: Customer | None) -> "ComponentQuerySet":
+        """What the public sees (None), and besides it what is this customer's alone."""
+        if customer is None and settings.PAGE_RESTRICTED:
+            return self.none()
+        return self.filter(theirs(customer, "customer"))
+
     def with_state(self) -> "ComponentQuerySet":
         """Add `.state`: the worst any open notice says of the component, else whether it is under maintenance."""
         rank = Case(
@@ -92,6 +166,15 @@ class Component(models.Model):
     )
     name = models.CharField(max_length=80)
     description = models.CharField(max_length=200, blank=True)
+    customer = models.ForeignKey(
+        Customer,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="own_components",
+        verbose_name="private to",
+        help_text="Empty: everybody sees it. Else only this customer's people do, when signed in.",
+    )
     position = models.PositiveSmallIntegerField(default=1)
     state_changed_at = models.DateTimeField(default=timezone.now, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -177,14 +260,28 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
     def open(self) -> "NoticeQuerySet":
         return self.filter(resolved_at=None)
 
-    def complete(self) -> "NoticeQuerySet":
-        """With all that was said of them and components, in four queries whatever the number of rows."""
-        hits = NoticeComponent.objects.select_related("component__group")
-        return self.told().prefetch_related(Prefetch("hits", hits))
-
     def told(self) -> "NoticeQuerySet":
         """With all that was said of them, newest first."""
         return self.select_related("vendor").prefetch_related("updates", "postmortems")
+
+    def seen_by(self, customer: Customer | None) -> "NoticeQuerySet":
+        """What the public sees (None), and besides it what was told to this customer.
+
+        A public notice is hidden while all the components it names are private: the last of them became so later.
+        """
+        if customer is None and settings.PAGE_RESTRICTED:
+            return self.none()
+        hits = NoticeComponent.objects.filter(notice=OuterRef("pk"))
+        shown = Q(is_public=True) & (~Q(Exists(hits)) | Q(Exists(hits.seen_by(customer))))
+        if customer:
+            told = Notice.customers.through.objects.filter(notice=OuterRef("pk"), customer=customer)
+            shown |= Q(Exists(told))
+        return self.filter(shown)
+
+    def complete(self, customer: Customer | None) -> "NoticeQuerySet":
+        """As `seen_by`, with all that was said of them and the components they see, in four queries for any number."""
+        hits = NoticeComponent.objects.seen_by(customer).select_related("component__group")
+        return self.seen_by(customer).told().prefetch_related(Prefetch("hits", hits))
 
 
 class Notice(models.Model):
@@ -214,6 +311,10 @@ class Notice(models.Model):
     title = models.CharField(max_length=TITLE_LENGTH)
     status = models.CharField(max_length=13, choices=Status)
     impact = models.CharField(max_length=8, choices=Impact)
+    is_public = models.BooleanField(default=True)
+    customers: models.ManyToManyField = models.ManyToManyField(
+        Customer, blank=True, related_name="notices", help_text="Who alone was told, when it is not public"
+    )
     started_at = models.DateTimeField()
     created_at = models.DateTimeField()
     monitoring_at = models.DateTimeField(null=True)
@@ -308,7 +409,9 @@ class NoticeUpdate(models.Model):
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.UPDATE)
     status = models.CharField(max_length=13, choices=Notice.Status)
     body = models.TextField(help_text="Markdown")
-    affected = models.JSONField(default=list, help_text="Frozen: [{code, name, old_status, new_status}]")
+    affected = models.JSONField(
+        default=list, help_text="Frozen: [{code, name, old_status, new_status}], and `customer` where it is private"
+    )
     display_at = models.DateTimeField(help_text="When it was said")
     created_at = models.DateTimeField(help_text="When it was recorded")
     imported_at = models.DateTimeField(
@@ -365,12 +468,23 @@ class NoticePostmortem(models.Model):
         return not self.body
 
 
+class NoticeComponentQuerySet(models.QuerySet["NoticeComponent"]):
+    def seen_by(self, customer: Customer | None) -> "NoticeComponentQuerySet":
+        """What was theirs to see when it was named, and still is."""
+        return self.filter(theirs(customer, "customer", "component__customer"))
+
+
 class NoticeComponent(models.Model):
     """A component a notice names, with the state it gives it. It counts only while the notice is open."""
 
     notice = models.ForeignKey(Notice, on_delete=models.CASCADE, related_name="hits")
     component = models.ForeignKey(Component, on_delete=models.PROTECT, related_name="hits")
     state = models.CharField(max_length=20, choices=Component.State)
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, null=True, related_name="+", help_text="Whose it was when it was named"
+    )
+
+    objects = NoticeComponentQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]
@@ -400,6 +514,12 @@ class NoticeComponent(models.Model):
         return f"{self.component}: {self.get_state_display()}"
 
 
+class StateSpanQuerySet(models.QuerySet["StateSpan"]):
+    def seen_by(self, customer: Customer | None) -> "StateSpanQuerySet":
+        """What was theirs to see when it was said, and still is."""
+        return self.filter(theirs(customer, "customer", "component__customer"))
+
+
 class StateSpan(models.Model):
     """From when to when a notice said that a component was not operational: what days and percentages come from.
 
@@ -412,6 +532,11 @@ class StateSpan(models.Model):
     began_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, help_text="Empty while it is so")
     adjusted_at = models.DateTimeField(null=True, help_text="When it changed a day that was over")
+    customer = models.ForeignKey(
+        Customer, on_delete=models.PROTECT, null=True, related_name="+", help_text="Whose the component was"
+    )
+
+    objects = StateSpanQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]
@@ -454,10 +579,18 @@ class MaintenanceQuerySet(models.QuerySet["Maintenance"]):
         """Completed or called off."""
         return self.filter(ended_at__isnull=False)
 
-    def complete(self) -> "MaintenanceQuerySet":
-        """With updates (newest first) and components, in three queries whatever the number of rows."""
-        hits = MaintenanceComponent.objects.select_related("component__group")
-        return self.prefetch_related("updates", Prefetch("hits", hits))
+    def seen_by(self, customer: Customer | None) -> "MaintenanceQuerySet":
+        """What the public sees (None), and this customer: what works on nothing but hidden components is hidden."""
+        if customer is None and settings.PAGE_RESTRICTED:
+            return self.none()
+        hits = MaintenanceComponent.objects.filter(maintenance=OuterRef("pk"))
+        return self.filter(~Q(Exists(hits)) | Q(Exists(hits.filter(theirs(customer, "component__customer")))))
+
+    def complete(self, customer: Customer | None) -> "MaintenanceQuerySet":
+        """As `seen_by`, with updates (newest first) and components, in three queries whatever the number of rows."""
+        hits = MaintenanceComponent.objects.filter(theirs(customer, "component__customer"))
+        hits = hits.select_related("component__group")
+        return self.seen_by(customer).prefetch_related("updates", Prefetch("hits", hits))
 
 
 class Maintenance(models.Model):
@@ -654,12 +787,23 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
         if component_ids is None:
             return ready
         components, groups = Choice.objects.values("subscriber"), GroupChoice.objects.values("subscriber")
-        hit = list(component_ids)
-        return ready.filter(
-            Q(~Exists(components.filter(subscriber=OuterRef("pk"))), ~Exists(groups.filter(subscriber=OuterRef("pk"))))
-            | Q(pk__in=components.filter(component__in=hit))
-            | Q(pk__in=groups.filter(group__components__in=hit))
+        hit = Component.objects.filter(pk__in=list(component_ids))
+        everybodys, private = (hit.filter(customer__isnull=alone).values("pk") for alone in (True, False))
+        chosen = Q(pk__in=components.filter(component__in=everybodys)) | Q(
+            pk__in=groups.filter(group__components__in=everybodys)
         )
+        own = Q(component__in=private, component__customer=OuterRef("owner"))
+        in_own = Q(group__components__in=private, group__components__customer=OuterRef("owner"))
+        mine = {"subscriber": OuterRef("pk")}
+        if private.exists():
+            ready = ready.with_owner()
+            chosen |= Q(Exists(components.filter(own, **mine))) | Q(Exists(groups.filter(in_own, **mine)))
+        return ready.filter(Q(~Exists(components.filter(**mine)), ~Exists(groups.filter(**mine))) | chosen)
+
+    def with_owner(self) -> "SubscriberQuerySet":
+        """Add `owner`: the customer whose people read mail at the address, if any."""
+        found = CustomerAddress.objects.filter(customer__is_active=True).covering(OuterRef("email"))
+        return self.annotate(owner=Subquery(found.values("customer")[:1]))
 
 
 class Way(models.TextChoices):
@@ -736,11 +880,19 @@ class Subscriber(models.Model):
         return self.endpoint.reader if self.endpoint else self.subject
 
 
+class ChoiceQuerySet(models.QuerySet["Choice"]):
+    def seen(self) -> "ChoiceQuerySet":
+        """Within a query of subscribers `with_owner`: the components they may still see."""
+        return self.filter(Q(component__customer=None) | Q(component__customer=OuterRef("owner")))
+
+
 class Choice(models.Model):
     """A component a subscriber chose. Protected: losing it would mean the whole page."""
 
     subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE)
     component = models.ForeignKey(Component, on_delete=models.PROTECT)
+
+    objects = ChoiceQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(F("subscriber"), F("component"), name="choice_once")]
@@ -749,11 +901,20 @@ class Choice(models.Model):
         return f"{self.subscriber_id}: {self.component_id}"
 
 
+class GroupChoiceQuerySet(models.QuerySet["GroupChoice"]):
+    def seen(self) -> "GroupChoiceQuerySet":
+        """Within a query of subscribers `with_owner`: the groups in which there is a component they may see."""
+        seen = Q(customer=None) | Q(customer=OuterRef(OuterRef("owner")))
+        return self.filter(Exists(Component.objects.filter(seen, group=OuterRef("group"))))
+
+
 class GroupChoice(models.Model):
     """A group a subscriber chose, with whatever is added to it later. Protected as a Choice is."""
 
     subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE)
     group = models.ForeignKey(ComponentGroup, on_delete=models.PROTECT)
+
+    objects = GroupChoiceQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(F("subscriber"), F("group"), name="group_choice_once")]
@@ -777,6 +938,7 @@ class SubscriptionRequest(models.Model):
     class Wish(models.TextChoices):
         SUBSCRIBE = "subscribe"
         MANAGE = "manage"
+        SIGN_IN = "sign-in"
 
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
     wish = models.CharField(max_length=9, choices=Wish)
@@ -796,6 +958,7 @@ class SubscriptionRequest(models.Model):
     answered_at = models.DateTimeField(null=True)
     mailed = models.BooleanField(default=False)
     used_at = models.DateTimeField(null=True, help_text="When its link was confirmed")
+    secret = models.CharField(max_length=64, default="", help_text="SHA-256 of what its link holds, to sign in")
 
     objects = SubscriptionRequestQuerySet.as_manager()
 
@@ -818,6 +981,32 @@ class SubscriptionRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.wish} {self.made_at:%Y-%m-%d %H:%M}"
+
+
+class CustomerSessionQuerySet(models.QuerySet["CustomerSession"]):
+    def alive(self, at: datetime) -> "CustomerSessionQuerySet":
+        """Those that were used within the last 30 days."""
+        return self.filter(seen_at__gt=at - CustomerSession.IDLE)
+
+
+class CustomerSession(models.Model):
+    """A browser in which one of a customer's people is signed in. It has nothing to do with the sessions of staff."""
+
+    IDLE = timedelta(days=30)
+
+    secret = models.CharField(max_length=64, unique=True, help_text="SHA-256 of what the cookie holds")
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="sessions")
+    email = models.CharField(max_length=254)
+    made_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+
+    objects = CustomerSessionQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index("seen_at", name="customer_session_seen")]
+
+    def __str__(self) -> str:
+        return f"{self.customer_id}: {self.made_at:%Y-%m-%d %H:%M}"
 
 
 class Edition(models.Model):

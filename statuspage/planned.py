@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Q
 
 from statuspage import rhythm
-from statuspage.models import Maintenance, MaintenanceComponent
+from statuspage.models import Customer, Maintenance, MaintenanceComponent
 
 Status = Maintenance.Status
 GRACE = timedelta(minutes=2)  # the page does not call anything late that the engine is about to do
@@ -66,11 +66,13 @@ def late_at(maintenance: Maintenance, now: datetime) -> datetime | None:
     return None if next_at is None or late(maintenance, now) else next_at + GRACE + timedelta(seconds=1)
 
 
-def past(begin: datetime, end: datetime, now: datetime, *, open_too: bool) -> Iterator[tuple[date, dict[str, Any]]]:
+def past(
+    begin: datetime, end: datetime, now: datetime, *, open_too: bool, customer: Customer | None = None
+) -> Iterator[tuple[date, dict[str, Any]]]:
     """What began, or was called off, between two instants: the day, and its line in the history."""
     began = Q(started_at__gte=begin, started_at__lt=end)
     called_off = Q(started_at=None, ended_at__gte=begin, ended_at__lt=end)
-    found = Maintenance.objects.filter(began | called_off)
+    found = Maintenance.objects.seen_by(customer).filter(began | called_off)
     for maintenance in (found if open_too else found.over()).prefetch_related("updates"):
         day = _day(maintenance.started_at or maintenance.ended_at or now)
         span = rhythm.span(maintenance.begins_at, maintenance.over_at, now)

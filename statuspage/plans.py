@@ -50,6 +50,8 @@ def checked(plan: Plan, now: datetime, was: Maintenance | None = None) -> Plan:
     check_far(plan.ends_at, now)
     if not plan.components:
         raise Refused("Choose at least one component; otherwise nobody knows whether it concerns them.")
+    if private := [component.name for component in plan.components if component.customer_id]:
+        raise Refused(f"{', '.join(private)} is private to a customer; maintenance is told to everybody. Take it out.")
     known = Component.objects.filter(pk__in=[component.pk for component in plan.components])
     if known.count() != len(plan.components):
         raise Refused("One of the components was deleted meanwhile, or is named twice. Choose again.")

@@ -11,10 +11,27 @@ from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.refused import Refused
 from statuspage import editions, spans
-from statuspage.models import TITLE_LENGTH, Component, Notice, NoticeComponent, NoticePostmortem, NoticeUpdate, Vendor
+from statuspage.models import (
+    TITLE_LENGTH,
+    Component,
+    Customer,
+    Notice,
+    NoticeComponent,
+    NoticePostmortem,
+    NoticeUpdate,
+    Vendor,
+)
 from statuspage.rhythm import moment
 
 BODY_LENGTH = 20_000
+# What an incident is at most to those who see only components in this state; they may not learn of a worse one.
+MOST = {
+    Component.State.OPERATIONAL: Notice.Impact.NONE,
+    Component.State.UNDER_MAINTENANCE: Notice.Impact.NONE,
+    Component.State.DEGRADED_PERFORMANCE: Notice.Impact.MINOR,
+    Component.State.PARTIAL_OUTAGE: Notice.Impact.MAJOR,
+    Component.State.MAJOR_OUTAGE: Notice.Impact.CRITICAL,
+}
 
 
 @transaction.atomic
@@ -36,7 +53,8 @@ def publish(
 
     `affected` is every component the incident hits now, with its state. Resolving closes the notice: its
     components no longer count and nothing more is promised. Publishing another status later re-opens it. `by`
-    None means the engine. Raises Refused with a sentence when words, times or components cannot be published.
+    None means the engine. What hits only private components is told to their customers alone, and goes on being so.
+    Raises Refused with a sentence when words, times or components cannot be published.
     """
     title, body = " ".join(title.split()), body.strip()
     check_words(title, status, impact, body, kind)
@@ -45,13 +63,16 @@ def publish(
     ledger.turn()
     now = timezone.now()
     notice = Notice.objects.select_for_update().filter(ref=ref).first() or Notice(ref=ref, created_at=now)
+    customers = _told_to(notice, affected)
     told = spans.Before.of(notice)
     touched = {*told.states, *(component.pk for component, _ in affected)}
     before = states(touched)
-    notice.title, notice.impact, notice.started_at = title, impact, started_at
+    notice.title, notice.started_at, notice.is_public = title, started_at, customers is None
+    notice.impact = impact if customers else _as_public(impact, affected)
     _move(notice, status, at=said_at)
     notice.next_update_by = next_update_by if notice.is_open else None
     notice.save()
+    notice.customers.set(customers or ())
     _replace_hits(notice, affected)
     spans.note(notice, affected, told, said_at=said_at, now=now)
     update = notice.updates.create(
@@ -62,9 +83,14 @@ def publish(
         created_at=now,
         affected=record_changes(touched, before, now),
     )
-    ledger.append("notice.published", subject=ref, by=by, **_facts(notice, update))
+    ledger.append(_deed(notice, "published"), subject=ref, by=by, **_facts(notice, update))
     editions.touch_notice(notice, was_started_at=told.started_at, component_ids=touched)
     return update
+
+
+def _deed(notice: Notice, what: str) -> str:
+    """Private deeds have names of their own: no public document may even change its time with them."""
+    return f"notice.{what}" if notice.is_public else f"private_notice.{what}"
 
 
 @transaction.atomic
@@ -78,7 +104,7 @@ def set_next_update(ref: str, next_update_by: datetime | None, by: User | None) 
         return
     was, notice.next_update_by = notice.next_update_by, next_update_by
     notice.save(update_fields=["next_update_by"])
-    ledger.append("notice.next_update_set", subject=ref, by=by, was=was, now=next_update_by)
+    ledger.append(_deed(notice, "next_update_set"), subject=ref, by=by, was=was, now=next_update_by)
     editions.touch_notice(notice)
 
 
@@ -93,7 +119,7 @@ def set_vendor(ref: str, vendor: Vendor | None, *, by: User | None) -> None:
         return
     was, notice.vendor = notice.vendor, vendor
     notice.save(update_fields=["vendor"])
-    ledger.append("notice.vendor_set", subject=ref, by=by, was=was and was.name, now=vendor and vendor.name)
+    ledger.append(_deed(notice, "vendor_set"), subject=ref, by=by, was=was and was.name, now=vendor and vendor.name)
     editions.touch_notice(notice)
 
 
@@ -131,7 +157,8 @@ def _replace_postmortem(ref: str, body: str, reason: str, *, by: User | None) ->
         raise Refused(f"{ref} has no post-mortem on the public page.")
     made = notice.postmortems.create(body=body, reason=reason, created_at=timezone.now())
     facts = {"postmortem": made.code, "body_sha256": hashlib.sha256(body.encode()).hexdigest(), "reason": reason}
-    ledger.append("notice.postmortem_published" if body else "notice.postmortem_withdrawn", subject=ref, by=by, **facts)
+    deed = _deed(notice, "postmortem_published" if body else "postmortem_withdrawn")
+    ledger.append(deed, subject=ref, by=by, **facts)
     editions.touch_notice(notice)
     return made
 
@@ -189,6 +216,41 @@ def _check_components(affected: list[tuple[Component, str]]) -> None:
         seen.add(component.pk)
 
 
+def _told_to(notice: Notice, affected: list[tuple[Component, str]]) -> set[int] | None:
+    """The customers who alone are told; None is everybody. Fixed once told, so that earlier texts reach nobody else."""
+    owners = {component.customer_id for component, _ in affected}
+    private = {owner for owner in owners if owner is not None}
+    if notice.pk is None:
+        return private if owners and None not in owners else None
+    if notice.is_public:
+        if not owners or None in owners:
+            return None
+        if not notice.hits.exists() or notice.hits.filter(component__customer=None).exists():
+            raise Refused(
+                f"{notice.ref} is on the public page, and what it names now is private. Leave a public component in "
+                "it, operational if it is well again, or tell its customers in an incident of its own."
+            )
+        return private  # it left the page when its components became private
+    told = set(notice.customers.values_list("pk", flat=True))
+    named = set(notice.hits.values_list("component", flat=True))
+    if any(component.customer_id not in told and component.pk not in named for component, _ in affected):
+        who = ", ".join(Customer.objects.filter(pk__in=told).values_list("name", flat=True))
+        raise Refused(
+            f"{notice.ref} was told to {who} alone, and its texts stay with them. "
+            "Declare another incident for what others see."
+        )
+    return told
+
+
+def _as_public(impact: str, affected: list[tuple[Component, str]]) -> str:
+    """The impact as far as public components bear it out."""
+    public = [Component.State(state) for component, state in affected if component.customer_id is None]
+    if len(public) == len(affected):
+        return impact
+    order = list(Notice.Impact.values)
+    return min(impact, max((MOST[state].value for state in public), key=order.index), key=order.index)
+
+
 def states(ids: set[int]) -> dict[int, str]:
     return {component.pk: component.state for component in Component.objects.with_state().filter(pk__in=ids)}
 
@@ -210,25 +272,25 @@ def _replace_hits(notice: Notice, affected: list[tuple[Component, str]]) -> None
         return
     notice.hits.all().delete()
     NoticeComponent.objects.bulk_create(
-        NoticeComponent(notice=notice, component=component, state=state) for component, state in affected
+        NoticeComponent(notice=notice, component=component, state=state, customer_id=component.customer_id)
+        for component, state in affected
     )
 
 
-def record_changes(ids: set[int], before: dict[int, str], now: datetime) -> list[dict[str, str]]:
+def record_changes(ids: set[int], before: dict[int, str], now: datetime) -> list[dict[str, Any]]:
     """The frozen line of each component of this update; those whose state changed get `state_changed_at`."""
     rows, changed = [], []
     for component in Component.objects.with_state().filter(pk__in=ids).select_related("group"):
         was = before[component.pk]
         if was != component.state:
             changed.append(component.pk)
-        rows.append(
-            {
-                "code": component.code,
-                "name": component.full_name,
-                "old_status": was,
-                "new_status": component.state,
-            }
-        )
+        row = {
+            "code": component.code,
+            "name": component.full_name,
+            "old_status": was,
+            "new_status": component.state,
+        }
+        rows.append(row | ({"customer": component.customer_id} if component.customer_id else {}))
     Component.objects.filter(pk__in=changed).update(state_changed_at=now)
     return rows
 

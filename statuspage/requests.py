@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from django.core import signing
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import override
@@ -25,9 +25,11 @@ from irportal.outbox import actions as outbox
 from irportal.outbox import endpoints
 from irportal.outbox.models import Endpoint
 from statuspage import languages, letters, subscriptions
+from statuspage.customers import sessions
 from statuspage.models import (
     Component,
     ComponentGroup,
+    Customer,
     Notice,
     Subscriber,
     SubscriberQuerySet,
@@ -42,6 +44,7 @@ LINK_LIFE = timedelta(hours=48)
 KEPT = timedelta(days=7)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MAIL_EVERY, MAILS_A_DAY = timedelta(minutes=15), 3  # to one mailbox, whoever asks
+SIGN_IN_EVERY, SIGN_INS_A_DAY = timedelta(minutes=2), 10  # the same, of links to sign in
 ASKED_AN_HOUR = 10  # by one visitor
 POSTS_AN_HOUR = 20  # to one host: nobody can aim us at somebody else's server
 MAILS_AN_HOUR = 200  # of the whole page; what is more waits its turn
@@ -144,13 +147,18 @@ def _answer(pk: int, now: datetime) -> bool:
         return False
     row.answered_at = now
     row.mailed = may_be_mailed and _mail(row)
-    row.save(update_fields=["answered_at", "mailed"])
+    row.save(update_fields=["answered_at", "mailed", "secret"])
     return True
 
 
 def _is_within_limits(row: SubscriptionRequest, now: datetime) -> bool:
     to_mailbox = SubscriptionRequest.objects.mailed_since(now - DAY).filter(mailbox=row.mailbox)
-    if to_mailbox.count() >= MAILS_A_DAY or to_mailbox.mailed_since(now - MAIL_EVERY).exists():
+    links = Q(wish=SubscriptionRequest.Wish.SIGN_IN)
+    if row.wish == SubscriptionRequest.Wish.SIGN_IN:
+        to_mailbox, every, a_day = to_mailbox.filter(links), SIGN_IN_EVERY, SIGN_INS_A_DAY
+    else:
+        to_mailbox, every, a_day = to_mailbox.exclude(links), MAIL_EVERY, MAILS_A_DAY
+    if to_mailbox.count() >= a_day or to_mailbox.mailed_since(now - every).exists():
         return False
     if row.host and to_host(row.host, now).count() >= POSTS_AN_HOUR:
         return False
@@ -165,6 +173,11 @@ def to_host(host: str, now: datetime) -> QuerySet[SubscriptionRequest]:
 
 def _mail(row: SubscriptionRequest) -> bool:
     """Promise the mail or post that answers; False when there is nothing to say."""
+    if row.wish == SubscriptionRequest.Wish.SIGN_IN:
+        if Customer.objects.of(row.email) is None:
+            return False
+        said = letters.sign_in_letter(sessions.new_token(row))._asdict()
+        return _promise(row, {"email": row.email}, languages.known(row.language), said)
     subscriber = _at(row, Subscriber.objects.active()).first()
     if subscriber and not _is_more(row, subscriber):
         topic, token = "manage", subscriptions.manage_token(subscriber)
@@ -176,11 +189,15 @@ def _mail(row: SubscriptionRequest) -> bool:
     with override(language):
         if row.way == Way.MAIL:
             to: dict[str, Any] = {"email": subscriber.email if subscriber else row.email}
-            said: dict[str, Any] = letters.letter(topic, token)._asdict()
+            said = letters.letter(topic, token)._asdict()
         elif endpoint := _endpoint_for(row):
             to, said = {"endpoint": endpoint.pk}, letters.post(topic, token)
         else:
             return False
+    return _promise(row, to, language, said)
+
+
+def _promise(row: SubscriptionRequest, to: dict[str, Any], language: str, said: dict[str, Any]) -> bool:
     outbox.announce(
         f"{TOPIC}:{row.code}",
         topic=TOPIC,
@@ -234,7 +251,7 @@ def to_confirm(token: str, *, at: datetime) -> SubscriptionRequest | None:
     except signing.BadSignature:
         return None
     row = SubscriptionRequest.objects.filter(code=code, used_at=None, answered_at__gt=at - LINK_LIFE).first()
-    if row and row.incident and not Notice.objects.open().filter(code=row.incident).exists():
+    if row and row.incident and not Notice.objects.seen_by(None).open().filter(code=row.incident).exists():
         return None
     return row
 

@@ -4,13 +4,14 @@ Query counts do not grow with the number of rows. Times are UTC; addresses start
 """
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Min, Q
+from django.db.models import Exists, Min, OuterRef, Prefetch, Q
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -21,6 +22,7 @@ from statuspage import languages, letters, planned, rhythm, rollup, spans, uptim
 from statuspage.models import (
     Component,
     ComponentGroup,
+    Customer,
     Maintenance,
     MaintenanceQuerySet,
     MaintenanceUpdate,
@@ -71,18 +73,21 @@ def changed_at() -> datetime | None:
 
 
 class Facts:
-    """What several documents of one edition need, asked for once."""
+    """What several documents of one edition need, asked for once: as the public sees it (None), or one customer."""
+
+    def __init__(self, customer: Customer | None = None) -> None:
+        self.customer = customer
 
     @cached_property
     def components(self) -> list[Component]:
         """With their states. Only what is open is looked at, however much there was in the past."""
         states: dict[int, str] = {}
-        hits = NoticeComponent.objects.filter(notice__resolved_at=None).values_list("component", "state")
-        for pk, state in hits:
+        hits = NoticeComponent.objects.seen_by(self.customer).filter(notice__in=self.notices.open())
+        for pk, state in hits.values_list("component", "state"):
             states[pk] = max(state, states.get(pk, Component.State.OPERATIONAL), key=Component.rank)
         for pk in (hit.component_id for work in self.works if work.is_active for hit in work.hits.all()):
             states[pk] = max(Component.State.UNDER_MAINTENANCE, states.get(pk, "operational"), key=Component.rank)
-        found = list(Component.objects.select_related("group"))
+        found = list(Component.objects.seen_by(self.customer).select_related("group"))
         for component in found:
             component.state = states.get(component.pk, Component.State.OPERATIONAL)
         return found
@@ -90,11 +95,35 @@ class Facts:
     @cached_property
     def works(self) -> list[Maintenance]:
         """Maintenance that is planned or goes on, the next one first."""
-        return list(Maintenance.objects.open().order_by("starts_at", "id").complete())
+        return list(self.maintenance.open().order_by("starts_at", "id"))
+
+    @property
+    def maintenance(self) -> MaintenanceQuerySet:
+        """With updates and components."""
+        return Maintenance.objects.complete(self.customer)
+
+    def open(self) -> list[Notice]:
+        return list(self.notices.open())
+
+    @property
+    def notices(self) -> NoticeQuerySet:
+        """With their updates and components."""
+        return Notice.objects.complete(self.customer)
 
     @cached_property
     def changed_at(self) -> datetime | None:
         return changed_at()
+
+    @cached_property
+    def codes(self) -> set[str]:
+        """Of all components there are to see."""
+        return set(Component.objects.seen_by(self.customer).values_list("code", flat=True))
+
+    def affected(self, update: NoticeUpdate | MaintenanceUpdate) -> list[dict[str, str]]:
+        """The frozen lines of the components that were theirs to see, and still are."""
+        own = (None, self.customer and self.customer.pk)
+        rows = [row for row in update.affected if row.get("customer") in own and row["code"] in self.codes]
+        return [{name: row[name] for name in ("code", "name", "old_status", "new_status")} for row in rows]
 
     @cached_property
     def rows(self) -> dict[int, dict[str, Any]]:
@@ -103,7 +132,7 @@ class Facts:
 
     @cached_property
     def status(self) -> dict[str, str]:
-        impacts = set(Notice.objects.open().order_by().values_list("impact", flat=True))
+        impacts = {notice.impact for notice in self.open}
         found = rollup.indicator([component.state for component in self.components], impacts)
         return {"indicator": found, "description": rollup.DESCRIPTIONS[found]}
 
@@ -114,11 +143,14 @@ class Facts:
 def page(facts: Facts, now: datetime) -> bytes:
     """The status page: verdict, open incidents, components, and the past of this month and the one before."""
     components = facts.components
-    notices = list(Notice.objects.open().complete())
+    notices = facts.open
     states = [component.state for component in components]
     verdict = rollup.indicator(states, {notice.impact for notice in notices})
     works = [planned.sheet(maintenance, now) for maintenance in facts.works]
-    last = [NoticeUpdate.objects.order_by("-id").first(), MaintenanceUpdate.objects.order_by("-id").first()]
+    last = [
+        NoticeUpdate.objects.filter(notice__in=facts.notices).order_by("-id").first(),
+        MaintenanceUpdate.objects.filter(maintenance__in=facts.maintenance).order_by("-id").first(),
+    ]
     this_month = now.astimezone(UTC).date().replace(day=1)
     context = {
         "verdict": verdict,
@@ -128,11 +160,11 @@ def page(facts: Facts, now: datetime) -> bytes:
         "events": [_event(notice, now) for notice in notices],
         "works": [work for work in works if work["maintenance"].is_active],
         "upcoming": [work for work in works if not work["maintenance"].is_active],
-        "groups": _with_days(_groups(components), now),
+        "groups": _with_days(facts, now),
         "legend": uptime.LEGEND,
         "method": uptime.explained(spans.method()),
-        "vendors": _vendors(now),
-        "months": _months(_previous(this_month), now, open_too=False),
+        "vendors": _vendors(facts, now),
+        "months": _months(facts, _previous(this_month), now, open_too=False),
     }
     return _html("page", context, now, path=reverse("statuspage:page"))
 
@@ -163,16 +195,16 @@ def maintenance_page(maintenance: Maintenance, now: datetime) -> bytes:
     return _html("maintenance", context, now, path=maintenance.get_absolute_url())
 
 
-def history(now: datetime, month: date | None = None) -> bytes | None:
+def history(facts: Facts, now: datetime, month: date | None = None) -> bytes | None:
     """One month of incidents, day by day; None when the month lies ahead or before the record begins."""
     newest = now.astimezone(UTC).date().replace(day=1)
     month = month or newest
-    oldest = (since() or now).astimezone(UTC).date().replace(day=1)
+    oldest = (since(facts.customer) or now).astimezone(UTC).date().replace(day=1)
     if not oldest <= month <= newest:
         return None
     context = {
         "month": rhythm.month(month),
-        "months": _months(month, now, last=_next(month) - timedelta(days=1)),
+        "months": _months(facts, month, now, last=_next(month) - timedelta(days=1)),
         "older": _previous(month) if month > oldest else None,
         "newer": _next(month) if month < newest else None,
     }
@@ -219,12 +251,12 @@ def _groups(components: list[Component]) -> Groups:
     return [(group, list(members)) for group, members in groupby(components, key=lambda component: component.group)]
 
 
-def _with_days(groups: Groups, now: datetime) -> list[dict[str, Any]]:
+def _with_days(facts: Facts, now: datetime) -> list[dict[str, Any]]:
     """Groups and their components with ninety days each, and what percentage of them each was up."""
-    today = now.astimezone(UTC).date()
+    today, groups = now.astimezone(UTC).date(), _groups(facts.components)
     first = today - timedelta(days=DAYS - 1)
     begin, method = uptime.midnight(first), spans.method()
-    records = spans.records((one for _, members in groups for one in members), begin, now)
+    records = spans.records(facts.components, begin, now, facts.customer)
     found, drawn = [], cache(uptime.bars)  # most days are like those of others
     for group, members in groups:
         rows, shares = [], []
@@ -246,15 +278,18 @@ def _with_days(groups: Groups, now: datetime) -> list[dict[str, Any]]:
     return found
 
 
-def _vendors(now: datetime) -> list[dict[str, Any]]:
-    """Every vendor with what their page says, trouble first, then what is unknown."""
+def _vendors(facts: Facts, now: datetime) -> list[dict[str, Any]]:
+    """Every vendor with what their page says, trouble first, then what is unknown; none only hidden components use."""
+    seen = Component.objects.seen_by(facts.customer)
+    used = Component.objects.filter(vendors=OuterRef("pk"))
+    vendors = Vendor.objects.filter(~Exists(used) | Exists(used.filter(pk__in=seen)))
     rows = [
         {
             "vendor": vendor,
             "state": vendor.state_at(now),
             "used_by": rhythm.join([component.name for component in vendor.components.all()]),
         }
-        for vendor in Vendor.objects.prefetch_related("components")
+        for vendor in vendors.prefetch_related(Prefetch("components", seen))
     ]
     return sorted(rows, key=lambda row: -Component.rank(row["state"]) if row["state"] else -0.5)
 
@@ -267,8 +302,8 @@ def uptime_page(facts: Facts, now: datetime) -> bytes:
         months.append(_previous(months[-1]))
     windows = [(f"{days} days", *_last_days(days, now)) for days in (30, DAYS)]
     windows += [(f"{one:%B %Y}", uptime.midnight(one), min(uptime.midnight(_next(one)), now)) for one in months]
-    records = spans.records(facts.components, uptime.midnight(months[-1]), now)
-    groups = _with_days(_groups(facts.components), now)
+    records = spans.records(facts.components, uptime.midnight(months[-1]), now, facts.customer)
+    groups = _with_days(facts, now)
     for section in groups:
         whole = [records[row["component"].pk] for row in section["rows"]]
         section["windows"] = _windows_of(whole, windows) if len(whole) > 1 else []
@@ -301,23 +336,27 @@ def _windows_of(records: list[uptime.Record], windows: list[tuple[str, datetime,
     return rows
 
 
-def since() -> datetime | None:
+def since(customer: Customer | None = None) -> datetime | None:
     """Where the record begins: before it, a day without incidents would be a claim nobody can make."""
     begins = [
-        Component.objects.aggregate(at=Min("created_at"))["at"],
-        Notice.objects.aggregate(at=Min("started_at"))["at"],
+        Component.objects.seen_by(customer).aggregate(at=Min("created_at"))["at"],
+        Notice.objects.seen_by(customer).aggregate(at=Min("started_at"))["at"],
     ]
     return min((at for at in begins if at), default=None)
 
 
-def _months(first: date, now: datetime, *, last: date | None = None, open_too: bool = True) -> list[rhythm.Month]:
+def _months(
+    facts: Facts, first: date, now: datetime, *, last: date | None = None, open_too: bool = True
+) -> list[rhythm.Month]:
     """Days from `first` to `last` (default and at most today) with their incidents."""
-    today, begins = now.astimezone(UTC).date(), since()
+    today, begins = now.astimezone(UTC).date(), since(facts.customer)
     if begins is None:
         return []
     first, last = max(first, begins.astimezone(UTC).date()), min(last or today, today)
     begin, end = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
-    notices = Notice.objects.filter(Q(resolved_at=None) | Q(resolved_at__gte=begin), started_at__lt=end)
+    notices = Notice.objects.seen_by(facts.customer).filter(
+        Q(resolved_at=None) | Q(resolved_at__gte=begin), started_at__lt=end
+    )
     by_day: dict[date, list[Any]] = {}
     busy: set[date] = set()
     for notice in notices.told():
@@ -325,7 +364,7 @@ def _months(first: date, now: datetime, *, last: date | None = None, open_too: b
         busy |= rhythm.days_between(max(began, first), min((notice.resolved_at or now).astimezone(UTC).date(), last))
         if began >= first and (open_too or not notice.is_open):
             by_day.setdefault(began, []).append(_past(notice, now))
-    for day, work in planned.past(begin, end, now, open_too=open_too):
+    for day, work in planned.past(begin, end, now, open_too=open_too, customer=facts.customer):
         by_day.setdefault(day, []).append(work)
     return rhythm.months(first, last, by_day, busy)
 
@@ -360,8 +399,8 @@ def summary_json(facts: Facts, now: datetime) -> bytes:
         now,
         status=facts.status,
         components=_component_rows(facts),
-        incidents=_incident_rows(Notice.objects.open(), facts.rows),
-        scheduled_maintenances=_maintenance_rows(Maintenance.objects.open(), facts.rows),
+        incidents=_incident_rows(facts.open, facts),
+        scheduled_maintenances=_maintenance_rows(facts.maintenance.open(), facts),
     )
 
 
@@ -371,11 +410,11 @@ def components_json(facts: Facts, now: datetime) -> bytes:
 
 def incidents_json(facts: Facts, now: datetime) -> bytes:
     """The 50 most recent in every state."""
-    return _document(facts, now, incidents=_incident_rows(Notice.objects.all()[:MOST_RECENT], facts.rows))
+    return _document(facts, now, incidents=_incident_rows(facts.notices[:MOST_RECENT], facts))
 
 
 def unresolved_json(facts: Facts, now: datetime) -> bytes:
-    return _document(facts, now, incidents=_incident_rows(Notice.objects.open(), facts.rows))
+    return _document(facts, now, incidents=_incident_rows(facts.open, facts))
 
 
 def newest_json(notice: Notice, now: datetime) -> str:
@@ -385,7 +424,7 @@ def newest_json(notice: Notice, now: datetime) -> str:
     gives way first, then the end of the text; `shortlink` has all.
     """
     facts = Facts()
-    return _news(facts, now, _incident_rows(Notice.objects.filter(pk=notice.pk), facts.rows)[0])
+    return _news(facts, now, _incident_rows(facts.notices.filter(pk=notice.pk), facts)[0])
 
 
 def _news(facts: Facts, now: datetime, row: dict[str, Any]) -> str:
@@ -414,7 +453,7 @@ def _news(facts: Facts, now: datetime, row: dict[str, Any]) -> str:
 def maintenance_news(maintenance: Maintenance) -> str:
     """Maintenance with its newest update alone, as `newest_json` has an incident, under the same key."""
     facts = Facts()
-    row = _maintenance_rows(Maintenance.objects.filter(pk=maintenance.pk), facts.rows)[0]
+    row = _maintenance_rows(facts.maintenance.filter(pk=maintenance.pk), facts)[0]
     return _news(facts, timezone.now(), row)
 
 
@@ -426,9 +465,10 @@ def _cut(text: str, over: int) -> str:
     return text.rstrip() + CUT
 
 
-def incident_json(notice: Notice, now: datetime) -> bytes:
+def incident_json(notice: Notice, now: datetime, customer: Customer | None = None) -> bytes:
     """One incident at its own address. Its components are as this incident has them: the text of a past one stands."""
-    row = _incident_row(notice, {hit.component_id: _component_row(_as_hit(hit, notice)) for hit in notice.hits.all()})
+    rows = {hit.component_id: _component_row(_as_hit(hit, notice)) for hit in notice.hits.all()}
+    row = _incident_row(notice, rows, Facts(customer))
     for component in row["components"]:
         component["updated_at"] = row["updated_at"]
     return _json({"page": _page_row(notice.told_at), "incident": row | _postmortem_fields(notice)})
@@ -454,19 +494,19 @@ def _as_hit(hit: NoticeComponent, notice: Notice) -> Component:
 
 def maintenances_json(facts: Facts, now: datetime) -> bytes:
     """The 50 most recent in every state."""
-    return _maintenances(facts, now, Maintenance.objects.all()[:MOST_RECENT])
+    return _maintenances(facts, now, facts.maintenance[:MOST_RECENT])
 
 
 def upcoming_json(facts: Facts, now: datetime) -> bytes:
-    return _maintenances(facts, now, Maintenance.objects.upcoming())
+    return _maintenances(facts, now, facts.maintenance.upcoming())
 
 
 def active_json(facts: Facts, now: datetime) -> bytes:
-    return _maintenances(facts, now, Maintenance.objects.active())
+    return _maintenances(facts, now, facts.maintenance.active())
 
 
 def _maintenances(facts: Facts, now: datetime, found: MaintenanceQuerySet) -> bytes:
-    return _document(facts, now, scheduled_maintenances=_maintenance_rows(found, facts.rows))
+    return _document(facts, now, scheduled_maintenances=_maintenance_rows(found, facts))
 
 
 def page_id() -> str:
@@ -543,11 +583,11 @@ def _group_row(group: ComponentGroup, members: list[Component]) -> dict[str, Any
     }
 
 
-def _incident_rows(notices: NoticeQuerySet, rows: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
-    return [_incident_row(notice, rows) for notice in notices.told().prefetch_related("hits")]
+def _incident_rows(notices: Iterable[Notice], facts: Facts) -> list[dict[str, Any]]:
+    return [_incident_row(notice, facts.rows, facts) for notice in notices]
 
 
-def _incident_row(notice: Notice | Maintenance, components: dict[int, dict[str, Any]]) -> dict[str, Any]:
+def _incident_row(notice: Notice | Maintenance, components: dict[int, dict[str, Any]], facts: Facts) -> dict[str, Any]:
     return {
         "id": notice.code,
         "name": notice.title,
@@ -560,28 +600,28 @@ def _incident_row(notice: Notice | Maintenance, components: dict[int, dict[str, 
         "shortlink": settings.PUBLIC_BASE_URL + reverse("statuspage:by-ref", args=[notice.ref]),
         "started_at": _stamp(notice.started_at),
         "page_id": page_id(),
-        "incident_updates": _told_rows(notice),
+        "incident_updates": _told_rows(notice, facts),
         "components": [components[hit.component_id] for hit in notice.hits.all()],
     }
 
 
-def _told_rows(notice: Notice | Maintenance) -> list[dict[str, Any]]:
+def _told_rows(notice: Notice | Maintenance, facts: Facts) -> list[dict[str, Any]]:
     """Everything said of it, newest first; the post-mortem stands where it was first published."""
     updates: list[NoticeUpdate | MaintenanceUpdate] = list(notice.updates.all())
-    rows = [(update.created_at, _update_row(update, notice)) for update in updates]
+    rows = [(update.created_at, _update_row(update, notice, facts)) for update in updates]
     if isinstance(notice, Notice) and (stands := notice.postmortem) and (at := notice.postmortem_told_at):
         rows.insert(0, (at, _postmortem_row(stands, notice, at)))
         rows.sort(key=lambda row: row[0], reverse=True)
     return [row for _, row in rows]
 
 
-def _maintenance_rows(found: MaintenanceQuerySet, rows: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
-    return [_maintenance_row(maintenance, rows) for maintenance in found.prefetch_related("updates", "hits")]
+def _maintenance_rows(found: Iterable[Maintenance], facts: Facts) -> list[dict[str, Any]]:
+    return [_maintenance_row(maintenance, facts.rows, facts) for maintenance in found]
 
 
-def _maintenance_row(maintenance: Maintenance, components: dict[int, dict[str, Any]]) -> dict[str, Any]:
+def _maintenance_row(maintenance: Maintenance, components: dict[int, dict[str, Any]], facts: Facts) -> dict[str, Any]:
     """An incident's row, and when it is planned. Clients know none that is cancelled: to them it is completed."""
-    row = _incident_row(maintenance, components) | {
+    row = _incident_row(maintenance, components, facts) | {
         "status": planned.api_status(maintenance.status),
         "shortlink": settings.PUBLIC_BASE_URL + maintenance.get_absolute_url(),
         "scheduled_for": _stamp(maintenance.starts_at),
@@ -592,7 +632,7 @@ def _maintenance_row(maintenance: Maintenance, components: dict[int, dict[str, A
     return row
 
 
-def _update_row(update: NoticeUpdate | MaintenanceUpdate, notice: Notice | Maintenance) -> dict[str, Any]:
+def _update_row(update: NoticeUpdate | MaintenanceUpdate, notice: Notice | Maintenance, facts: Facts) -> dict[str, Any]:
     return {
         "id": update.code,
         "status": update.status,
@@ -601,7 +641,7 @@ def _update_row(update: NoticeUpdate | MaintenanceUpdate, notice: Notice | Maint
         "created_at": _stamp(update.created_at),
         "updated_at": _stamp(update.created_at),
         "display_at": _stamp(update.display_at),
-        "affected_components": update.affected or None,
+        "affected_components": facts.affected(update) or None,
         "deliver_notifications": update.notified,
         "custom_tweet": None,
         "tweet_id": None,

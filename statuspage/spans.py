@@ -12,7 +12,7 @@ from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Least
 
 from statuspage import planned
-from statuspage.models import Component, Maintenance, Notice, StateSpan
+from statuspage.models import Component, Customer, Maintenance, Notice, StateSpan
 from statuspage.uptime import Method, Record, Stretch
 
 OPERATIONAL = Component.State.OPERATIONAL
@@ -65,8 +65,10 @@ def _is_past(at: datetime, now: datetime) -> bool:
 
 
 def _begin(notice: Notice, said: dict[int, str], at: datetime, *, adjusted_at: datetime | None = None) -> None:
+    owners = dict(Component.objects.filter(pk__in=said).values_list("pk", "customer"))
     StateSpan.objects.bulk_create(
         StateSpan(
+            customer_id=owners[component],
             notice=notice,
             component_id=component,
             state=state,
@@ -123,11 +125,17 @@ def _tell_anew(notice: Notice, said: dict[int, str], was: dict[int, str], now: d
 # Reading
 
 
-def records(components: Iterable[Component], begin: datetime, now: datetime) -> dict[int, Record]:
-    """The record of each component from `begin` to `now`, by primary key. Older incidents cost nothing."""
+def records(
+    components: Iterable[Component], begin: datetime, now: datetime, customer: Customer | None = None
+) -> dict[int, Record]:
+    """The record of each component from `begin` to `now`, by primary key. Older incidents cost nothing.
+
+    It is what the public was told (None), and besides it this customer.
+    """
     stretches: dict[int, list[Stretch]] = defaultdict(list)
     adjusted: dict[int, datetime] = {}
-    rows = StateSpan.objects.filter(Q(ended_at=None) | Q(ended_at__gte=begin), began_at__lt=now)
+    told = StateSpan.objects.seen_by(customer)
+    rows = told.filter(Q(ended_at=None) | Q(ended_at__gte=begin), began_at__lt=now)
     for pk, state, began, ended, at in rows.values_list("component", "state", "began_at", "ended_at", "adjusted_at"):
         stretches[pk].append(Stretch(state, began, ended or now))
         if at:
@@ -135,26 +143,28 @@ def records(components: Iterable[Component], begin: datetime, now: datetime) -> 
     components = list(components)
     for pk, works in planned.windows([one.pk for one in components], begin, now).items():
         stretches[pk] += [Stretch(Component.State.UNDER_MAINTENANCE, *window) for window in works]
-    since = _known_since()
+    since = _known_since(customer)
     return {
         one.pk: Record(since.get(one.pk, one.created_at), stretches.get(one.pk, ()), adjusted.get(one.pk))
         for one in components
     }
 
 
-def _known_since() -> dict[int, datetime]:
+def _known_since(customer: Customer | None) -> dict[int, datetime]:
     """Since when each component is known: it was made, or an incident had named it before."""
-    first = StateSpan.objects.filter(component=OuterRef("pk")).order_by("began_at").values("began_at")[:1]
-    known = Component.objects.annotate(known_since=Least("created_at", Coalesce(Subquery(first), F("created_at"))))
+    told = StateSpan.objects.seen_by(customer).filter(component=OuterRef("pk"))
+    first = Coalesce(Subquery(told.order_by("began_at").values("began_at")[:1]), F("created_at"))
+    known = Component.objects.seen_by(customer).annotate(known_since=Least("created_at", first))
     return dict(known.order_by().values_list("pk", "known_since"))
 
 
 def anything_counts_now() -> bool:
     """Whether time that passes changes percentages: a component is in a state that counts as down, or is left out."""
     counted = [state for state, share in method().weights.items() if share]
-    if Component.State.UNDER_MAINTENANCE in {*counted, *method().left_out} and Maintenance.objects.active().exists():
+    works = Maintenance.objects.seen_by(None).active()
+    if Component.State.UNDER_MAINTENANCE in {*counted, *method().left_out} and works.exists():
         return True
-    return StateSpan.objects.filter(ended_at=None, state__in=counted).exists()
+    return StateSpan.objects.seen_by(None).filter(ended_at=None, state__in=counted).exists()
 
 
 def method() -> Method:

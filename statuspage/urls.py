@@ -19,7 +19,7 @@ _documents = [
     for kind in documents.KINDS
     if kind.topic != "asset"
 ]
-_in_every_language = [
+in_every_language = [
     path("u/<str:token>", spoken(views.leave), name="leave"),
     path("subscribe", spoken(views.subscribe), name="subscribe"),
     path("subscribe/endpoint", spoken(views.subscribe_endpoint), name="subscribe-endpoint"),
@@ -32,5 +32,5 @@ _in_every_language = [
 ]
 urlpatterns = [
     *(route for kind, route in _documents if not kind.worded),
-    URLResolver(Prefix(), _in_every_language),  # type: ignore[arg-type]
+    URLResolver(Prefix(), in_every_language),  # type: ignore[arg-type]
 ]

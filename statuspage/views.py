@@ -17,7 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from statuspage import languages, requests, snapshot, subscriptions
-from statuspage.documents import HTML, OPEN, TOPICS, Kind
+from statuspage.documents import HTML, OPEN, TOPICS, Kind, said
 from statuspage.editions import SLOT
 from statuspage.forms import (
     FLOORS,
@@ -30,7 +30,7 @@ from statuspage.forms import (
     ReadingForm,
     SubscribeForm,
 )
-from statuspage.models import Component, ComponentGroup, Notice, SubscriptionRequest, Way
+from statuspage.models import Component, ComponentGroup, Customer, Notice, SubscriptionRequest, Way
 from statuspage.requests import WHOLE_PAGE, Address, Wanted
 
 
@@ -42,13 +42,13 @@ def document(request: HttpRequest, kind: Kind, **named: Any) -> HttpResponse:
         return _allowed(kind)
     key, topic, now = kind.key(**named), TOPICS[kind.topic], _minute()
     subject = topic.load(key) if key else None
-    body = kind.write(subject, now) if subject else None
+    status, body = said(kind, subject, now) if subject else (404, None)
     if body is None:
         raise Http404("There is no such document.")
     if isinstance(body, str):
         return redirect(body, permanent=True)
-    if kind.status != 200:
-        return HttpResponse(body, status=kind.status)
+    if status != 200:
+        return HttpResponse(body, status=status, content_type=kind.media)
     response = _public(request, body.replace(SLOT, b""), now if kind.media == HTML else None)
     for name, value in kind.head(subject).items():
         response[name] = value
@@ -106,7 +106,7 @@ def subscribe_endpoint(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def follow(request: HttpRequest, code: str) -> HttpResponse:
     """Ask for updates about one incident alone; about what comes next, when it is over meanwhile."""
-    incident = get_object_or_404(Notice, code=code) if code.isalnum() else None
+    incident = get_object_or_404(Notice.objects.seen_by(None), code=code) if code.isalnum() else None
     if incident is None:
         raise Http404("There is no such incident.")
     posted, initial = _posted(request), {"language": get_language()}
@@ -169,11 +169,12 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
     begun = requests.confirm(token) if asked and request.method == "POST" else None
     if asked is None or (request.method == "POST" and begun is None):
         return _private(request, "expired", {}, status=404)
-    context: dict[str, Any] = {"asked": asked, "incident": Notice.objects.filter(code=asked.incident).first()}
+    incident = Notice.objects.seen_by(None).filter(code=asked.incident).first()
+    context: dict[str, Any] = {"asked": asked, "incident": incident}
     if begun:
         context |= {"manage_token": subscriptions.manage_token(begun.subscriber), "secret": begun.secret}
     else:
-        groups, components = (model.objects.filter(code__in=codes) for model, codes in _parts_of(asked))
+        groups, components = (model.objects.seen_by(None).filter(code__in=codes) for model, codes in _parts_of(asked))
         context |= {"names": [*groups, *components], "floor": FLOORS[Notice.Impact(asked.floor)]}
     return _private(request, "confirm", context)
 
@@ -201,7 +202,9 @@ def manage(request: HttpRequest, token: str) -> HttpResponse:
     draws = request.method == "POST" and "secret" in request.POST and subscriber.way == Way.WEBHOOK
     secret = subscriptions.draw_secret(subscriber) if draws else ""
     kind = MANAGED[subscriber.way == Way.MAIL, subscriber.is_standing]
-    form = kind(None if draws else _posted(request), initial=subscriptions.choices_of(subscriber))
+    customer = Customer.objects.of(subscriber.email) if subscriber.email else None
+    seen = {"customer": customer} if issubclass(kind, ChooseForm) else {}
+    form = kind(None if draws else _posted(request), initial=subscriptions.choices_of(subscriber), **seen)
     saved = form.is_valid()
     if saved:
         subscriptions.choose(subscriber, **form.cleaned_data)
@@ -210,7 +213,7 @@ def manage(request: HttpRequest, token: str) -> HttpResponse:
         "secret": secret,
         "saved": saved,
         "subscriber": subscriber,
-        "followed": subscriber.followed.filter(resolved_at=None),
+        "followed": Notice.objects.seen_by(customer).open().filter(followers=subscriber),
         "leave_token": subscriptions.token_for(subscriber),
     }
     return _private(request, "manage", context, status=400 if form.errors else 200)

@@ -39,6 +39,7 @@ for name in (
     "METRICS_TOKEN",
     "DEAD_MAN_URL",
     "LOG_FORMAT",
+    "PAGE_RESTRICTED",
 ):
     os.environ.pop(name, None)
 os.environ |= {"VAR_DIR": str(VAR_DIR), "DJANGO_SETTINGS_MODULE": "irportal.settings", "LOG_LEVEL": "WARNING"}

@@ -411,7 +411,8 @@ def _announce(
 ) -> None:
     message.announcement_key = f"{message.incident.ref}:message:{message.pk}"
     message.save(update_fields=["announcement_key"])
-    notice = Notice.objects.filter(ref=message.incident.ref).first() if audience == "customers" else None
+    public = Notice.objects.seen_by(None).filter(ref=message.incident.ref)
+    notice = public.first() if audience == "customers" else None
     outbox.announce(
         message.announcement_key,
         topic=message.kind,

@@ -2,17 +2,16 @@
 
 from typing import Any
 
-from django.db.models import CharField, Q, QuerySet, Value
+from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Cast, Concat
 
-from incidents.comms.models import Customer
 from incidents.lifecycle.models import Incident, Role, RoleAssignment, RoleContact
 from incidents.policy.matrix import Facts, reaches_all
 from irportal.accounts.models import User
 from irportal.outbox import audiences
 from irportal.outbox.audiences import Reader, Readers
-from statuspage.audiences import leave_url, subscribers
-from statuspage.models import Component
+from statuspage.audiences import leave_url, subscribers, told_alone
+from statuspage.models import Component, Customer
 
 PUBLIC_IMPACT = {1: "critical", 2: "major", 3: "minor", 4: "none"}
 DOWN = (Component.State.PARTIAL_OUTAGE, Component.State.MAJOR_OUTAGE)
@@ -41,10 +40,11 @@ def _ai_harm(incident: Incident) -> bool:
 
 def customers_of(incident: Incident) -> dict[str, Any]:
     """The facts that name the customer audience of this incident; they are frozen into its announcements."""
+    alone = told_alone(incident.ref, [row.component for row in incident.components.select_related("component")])
     if reaches_all(incident.policy_version.rules(), incident.severity, facts_of(incident)):
-        return {"components": None}
+        return {"components": None, "alone": alone}
     touched = incident.components.exclude(state=Component.State.OPERATIONAL)
-    return {"components": sorted(touched.values_list("component_id", flat=True))}
+    return {"components": sorted(touched.values_list("component_id", flat=True)), "alone": alone}
 
 
 def readers_of(incident: Incident, impact: str = "") -> dict[str, Any]:
@@ -74,7 +74,7 @@ def contracts(facts: dict[str, Any]) -> list[Reader]:
             address=row.contact_email,
             why=f"You get this formal notice as the contact of {row.name}.",
         )
-        for row in _attached(facts["components"])
+        for row in _attached(facts)
     ]
 
 
@@ -88,20 +88,28 @@ def customers(facts: dict[str, Any]) -> list[Readers]:
     """Audience `customers` (`readers_of`); who was told of a start is told of everything up to the end."""
     component_ids, incident = facts["components"], facts["incident"]
     told = audiences.told(incident, "customers")
-    many = subscribers(component_ids, impact=facts["impact"], incident=incident, told=told)
-    return [many, *(_contact(row) for row in _attached(component_ids, told))]
+    alone = facts.get("alone")
+    many = subscribers(component_ids, impact=facts["impact"], incident=incident, told=told, alone=alone)
+    return [many, *(_contact(row) for row in _attached(facts, told))]
 
 
-def _attached(component_ids: list[int] | None, told: QuerySet[Any, Any] | None = None) -> QuerySet[Customer]:
-    """Customers who use these components, or whose key stands among `told`."""
+def _attached(facts: dict[str, Any], told: QuerySet[Any, Any] | None = None) -> QuerySet[Customer]:
+    """Customers who use these components or whose own they are, or whose key stands among `told`.
+
+    Where the incident is told to some customers `alone`, exactly those.
+    """
     rows = Customer.objects.filter(is_active=True)
-    if component_ids is None:
+    if (alone := facts.get("alone")) is not None:
+        return rows.filter(pk__in=alone)
+    if (component_ids := facts["components"]) is None:
         return rows
-    users = Q(components__in=component_ids)
+    used = Customer.components.through.objects.filter(customer=OuterRef("pk"), component__in=component_ids)
+    own = Component.objects.filter(customer=OuterRef("pk"), pk__in=component_ids)
+    users = Q(Exists(used.filter(component__customer=None))) | Q(Exists(own))
     if told is not None:
         rows = rows.annotate(key=Concat(Value("customer:"), Cast("pk", CharField())))
         users |= Q(key__in=told.filter(reader__startswith="customer:"))
-    return rows.filter(users).distinct()
+    return rows.filter(users)
 
 
 def _contact(customer: Customer) -> Reader:

@@ -99,9 +99,8 @@ def holding_text(incident: Incident) -> str:
     )
     if last and last.sent_at and last.public_status != Incident.Status.RESOLVED:
         return f"We are still working on it; there is nothing new since {last.sent_at:%H:%M} UTC."
-    names = ", ".join(
-        incident.components.exclude(state=Component.State.OPERATIONAL).values_list("component__name", flat=True)
-    )
+    hit = (row for row in letters.nameable(incident) if row.state != Component.State.OPERATIONAL)
+    names = ", ".join(row.component.name for row in hit)
     return (
         f"We are investigating a problem with {names or settings.ORGANISATION}. We will say more as soon as we know it."
     )

@@ -12,10 +12,11 @@ from django.urls import reverse
 
 from incidents.comms.approvals import Seat
 from incidents.comms.models import CommsDuty, Escalation, Message
-from incidents.lifecycle.models import Incident
+from incidents.lifecycle.models import Incident, IncidentComponent
 from irportal import prose
 from irportal.outbox.audiences import LEAVE
 from statuspage import languages, rhythm
+from statuspage.audiences import told_alone
 from statuspage.models import Component, Notice
 
 ZONES = (
@@ -70,8 +71,30 @@ def told_components(message: Message) -> list[tuple[Component, str]]:
     return [(row.component, row.state) for row in rows.select_related("component")]
 
 
+def nameable(incident: Incident) -> list[IncidentComponent]:
+    """What it hits and every reader may read of: a private component only where all of them are its customer's."""
+    rows = list(incident.components.select_related("component"))
+    alone = told_alone(incident.ref, [row.component for row in rows])
+    return [row for row in rows if _may_be_named(row.component, alone)]
+
+
+def _may_be_named(component: Component, alone: list[int] | None) -> bool:
+    return component.customer_id is None or alone == [component.customer_id]
+
+
+def page_url(incident: Incident) -> str:
+    """Where readers of its mails read on; what only customers are told, on their own page."""
+    alone = told_alone(incident.ref, [row.component for row in incident.components.select_related("component")])
+    inside = alone or settings.PAGE_RESTRICTED
+    return settings.PUBLIC_BASE_URL + reverse(
+        "customers:by-ref" if inside else "statuspage:by-ref", args=[incident.ref]
+    )
+
+
 def _affected(message: Message) -> list[dict[str, Any]]:
-    rows = [(component.name, Component.State(state)) for component, state in told_components(message)]
+    told = told_components(message)
+    alone = told_alone(message.incident.ref, [component for component, _ in told])
+    rows = [(each.name, Component.State(state)) for each, state in told if _may_be_named(each, alone)]
     rows.sort(key=lambda row: WORST.index(row[1]))
     return [{"name": name, "state": state.label.lower(), "look": SHAPES[state]} for name, state in rows]
 
@@ -119,7 +142,7 @@ def _customer_letter(message: Message) -> Letter:
             "known": known,
             "known_html": prose.render(known.text) if known else "",
             "zones": elsewhere(at) if at else [],
-            "page_url": settings.PUBLIC_BASE_URL + reverse("statuspage:by-ref", args=[incident.ref]),
+            "page_url": page_url(incident),
         },
     )
 
@@ -216,7 +239,7 @@ def notice_letter(message: Message, *, signed_by: str) -> Letter:
             "signed_by": signed_by,
             "plain": plain(message.text),
             "body_html": prose.render(message.text),
-            "page_url": f"{settings.PUBLIC_BASE_URL}/i/{message.incident.ref}",
+            "page_url": page_url(message.incident),
         },
     )
 

@@ -1,9 +1,8 @@
-"""What is owed to whom by when, what was said, and the customers it is said to."""
+"""What is owed to whom by when, and what was said."""
 
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.core.validators import EmailValidator
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
@@ -12,23 +11,6 @@ from incidents.comms import wording
 from incidents.lifecycle.models import Incident, Role
 from incidents.policy.matrix import SHORT_CLOCK
 from incidents.policy.models import EscalationRule, MatrixCell
-from statuspage.models import Component
-
-
-class Customer(models.Model):
-    """A customer with a contract, attached to the components they use; their contact is told without subscribing."""
-
-    name = models.CharField(max_length=120, unique=True)
-    contact_email = models.EmailField(max_length=254, validators=[EmailValidator()])
-    components = models.ManyToManyField(Component, blank=True, related_name="+")
-    is_active = models.BooleanField(default=True)
-
-    class Meta:
-        app_label = "incidents"
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class Message(models.Model):

@@ -106,7 +106,7 @@ class PlanForm(DeedForm):
     starts_at = LocalField(label="Starts")
     ends_at = LocalField(label="Ends")
     components = forms.ModelMultipleChoiceField(
-        Component.objects.all(),
+        Component.objects.filter(customer=None),
         label="Which components?",
         widget=forms.CheckboxSelectMultiple,
         error_messages={

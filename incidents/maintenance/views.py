@@ -20,6 +20,7 @@ from irportal.refused import Refused
 from statuspage import maintenance as deeds
 from statuspage.models import Maintenance, MaintenanceUpdate
 
+WHOLE = ("updates", "hits__component__group")
 DEED = "incidents/maintenance/deed.html"
 PAST = 50
 see = permission_required("incidents.view_incident", raise_exception=True)
@@ -31,8 +32,8 @@ read_or_send = require_http_methods(["GET", "HEAD", "POST"])
 @see
 def everything(request: StaffRequest) -> HttpResponse:
     context = {
-        "open": list(Maintenance.objects.open().order_by("starts_at", "id").complete()),
-        "over": list(Maintenance.objects.over().complete()[:PAST]),
+        "open": list(Maintenance.objects.open().order_by("starts_at", "id").prefetch_related(*WHOLE)),
+        "over": list(Maintenance.objects.over().prefetch_related(*WHOLE)[:PAST]),
         "zone": settings.ORGANISATION_TIME_ZONE,
     }
     return render(request, "incidents/maintenance/list.html", context)
@@ -123,7 +124,7 @@ def extend(request: StaffRequest, number: int) -> HttpResponse:
 
 
 def _maintenance(number: int) -> Maintenance:
-    return get_object_or_404(Maintenance.objects.complete(), number=number)
+    return get_object_or_404(Maintenance.objects.prefetch_related(*WHOLE), number=number)
 
 
 def _sent(request: StaffRequest) -> Any:

@@ -35,19 +35,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Customer',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=120, unique=True)),
-                ('contact_email', models.EmailField(max_length=254, validators=[django.core.validators.EmailValidator()])),
-                ('is_active', models.BooleanField(default=True)),
-                ('components', models.ManyToManyField(blank=True, related_name='+', to='statuspage.component')),
-            ],
-            options={
-                'ordering': ['name'],
-            },
-        ),
-        migrations.CreateModel(
             name='Incident',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

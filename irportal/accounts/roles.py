@@ -14,7 +14,7 @@ EDITED = [
     "statuspage.componentgroup",
     "statuspage.component",
     "statuspage.vendor",
-    "incidents.customer",
+    "statuspage.customer",
     "incidents.rolecontact",
     "outbox.endpoint",
 ]

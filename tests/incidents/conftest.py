@@ -8,12 +8,11 @@ import pytest
 from django.utils import timezone
 
 from incidents import workflow
-from incidents.comms.models import Customer
 from incidents.lifecycle.actions import Declaration
 from incidents.lifecycle.models import Incident, Role, RoleContact
 from incidents.policy import actions as policy
 from incidents.policy.models import IncidentType
-from statuspage.models import Component, ComponentGroup, Subscriber
+from statuspage.models import Component, ComponentGroup, Customer, Subscriber
 
 MAJOR, PARTIAL = Component.State.MAJOR_OUTAGE, Component.State.PARTIAL_OUTAGE
 

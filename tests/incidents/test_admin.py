@@ -6,7 +6,6 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db.models import ProtectedError
 
-from incidents.comms.models import Customer
 from incidents.lifecycle.models import RoleContact
 from incidents.policy import actions as policy
 from incidents.policy.models import PolicyProfile, PolicyVersion
@@ -14,7 +13,7 @@ from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.ledger.models import Entry
 from irportal.outbox.models import Delivery
-from statuspage.models import Component
+from statuspage.models import Component, Customer
 from tests import people
 from tests.factories import deliveries
 
@@ -62,9 +61,9 @@ def test_what_a_role_may_do_is_no_setting():
 
 def test_a_customer_is_added_changed_and_deleted_and_each_is_recorded_by_id(settings_page, organisation):
     facts = {"name": "Lumen", "contact_email": "ops@lumen.example", "components": [organisation["api"].pk]}
-    settings_page.post("/admin/incidents/customer/add/", facts | {"is_active": "on"})
+    settings_page.post("/admin/statuspage/customer/add/", facts | {"is_active": "on"})
     lumen = Customer.objects.get(name="Lumen")
-    address = f"/admin/incidents/customer/{lumen.pk}"
+    address = f"/admin/statuspage/customer/{lumen.pk}"
     settings_page.post(f"{address}/change/", facts | {"contact_email": "sre@lumen.example"})
     settings_page.post(f"{address}/delete/", {"post": "yes"})
 
@@ -77,7 +76,7 @@ def test_a_customer_is_added_changed_and_deleted_and_each_is_recorded_by_id(sett
 
 
 def test_a_customer_with_a_bad_address_is_refused_and_nothing_is_recorded(settings_page):
-    page = settings_page.post("/admin/incidents/customer/add/", {"name": "Lumen", "contact_email": "ops@\r\nBcc: x"})
+    page = settings_page.post("/admin/statuspage/customer/add/", {"name": "Lumen", "contact_email": "ops@\r\nBcc: x"})
 
     assert "Enter a valid email address" in page.content.decode()
     assert not Entry.objects.filter(deed="customer.changed").exists()
@@ -266,6 +265,6 @@ def test_the_record_and_the_deliveries_can_only_be_looked_at(settings_page):
 
 def test_settings_pages_use_no_widget_that_needs_a_script(settings_page, organisation):
     bank = Customer.objects.get()
-    page = settings_page.get(f"/admin/incidents/customer/{bank.pk}/change/").content.decode()
+    page = settings_page.get(f"/admin/statuspage/customer/{bank.pk}/change/").content.decode()
     assert 'type="checkbox" name="components"' in page
     assert Component.objects.count() == page.count('name="components"')

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from incidents import workflow
-from incidents.comms.models import CommsDuty, Customer, Message
+from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle import actions
 from incidents.lifecycle.models import Incident, TimelineEntry
 from incidents.policy.models import PolicyVersion
@@ -22,7 +22,7 @@ from irportal.ledger.models import Entry
 from irportal.outbox import engine
 from irportal.outbox.models import Announcement
 from irportal.refused import Refused
-from statuspage.models import Choice, Component, Notice
+from statuspage.models import Choice, Component, Customer, Notice
 from tests import people
 from tests.pages import fields
 

@@ -5,12 +5,11 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 from django.utils import timezone
 
-from incidents.comms.models import Customer
 from incidents.lifecycle.models import Role, RoleContact
 from irportal.accounts import actions as accounts
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
-from statuspage.models import Component, ComponentGroup, Subscriber
+from statuspage.models import Component, ComponentGroup, Customer, Subscriber
 
 GROUPS = {
     "Agent platform": [

@@ -8,12 +8,12 @@ from django.utils import timezone
 from incidents import workflow
 from incidents.comms import actions, duties
 from incidents.comms.forms import NoticeForm
-from incidents.comms.models import Customer, Message
+from incidents.comms.models import Message
 from incidents.lifecycle.models import Role, RoleContact
 from irportal.outbox import engine
 from irportal.outbox.models import Announcement
 from irportal.refused import Refused
-from statuspage.models import Notice
+from statuspage.models import Customer, Notice
 from statuspage.subscriptions import leave
 from tests import people
 from tests.factories import link_of
