@@ -153,6 +153,7 @@ class Preview:
     internal_reach: int
     notice_update: NoticeUpdate | None
     next_update_by: datetime | None
+    alone: list[str]  # the customers on whose private page it would stand, where it is not public
 
 
 def preview(incident: Incident, change: Update, *, by: User, seen: int | None = None) -> Preview:
@@ -175,6 +176,7 @@ def preview(incident: Incident, change: Update, *, by: User, seen: int | None = 
             internal_reach=reach(inside.audience, inside.facts) if inside else 0,
             notice_update=shown,
             next_update_by=shown.notice.next_update_by if shown else None,
+            alone=[customer.name for customer in shown.notice.customers.all()] if shown else [],
         )
         transaction.set_rollback(True)
     return result

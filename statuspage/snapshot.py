@@ -102,6 +102,7 @@ class Facts:
         """With updates and components."""
         return Maintenance.objects.complete(self.customer)
 
+    @cached_property
     def open(self) -> list[Notice]:
         return list(self.notices.open())
 

@@ -203,7 +203,7 @@ def manage(request: HttpRequest, token: str) -> HttpResponse:
     secret = subscriptions.draw_secret(subscriber) if draws else ""
     kind = MANAGED[subscriber.way == Way.MAIL, subscriber.is_standing]
     customer = Customer.objects.of(subscriber.email) if subscriber.email else None
-    seen = {"customer": customer} if issubclass(kind, ChooseForm) else {}
+    seen: dict[str, Any] = {"customer": customer} if issubclass(kind, ChooseForm) else {}
     form = kind(None if draws else _posted(request), initial=subscriptions.choices_of(subscriber), **seen)
     saved = form.is_valid()
     if saved:

@@ -425,7 +425,7 @@ def _announce(
         payload=snapshot.newest_json(notice, timezone.now()) if notice else "",
         chat=letters.chat(message),
         letters={language: Words(*other) for language, other in (others or {}).items()},
-        public_chat=letters.public_chat(message) if audience == "customers" else "",
+        public_chat=letters.public_chat(message) if notice else "",
         **letter._asdict(),
     )
 

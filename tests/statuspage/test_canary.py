@@ -17,8 +17,17 @@ from django.utils import timezone
 from statuspage import editions, feeds, snapshot, subscriptions
 from statuspage import publish as public
 from statuspage.forms import MailForm
-from statuspage.models import Component, ComponentGroup, Customer, Document, Notice, NoticeUpdate, Subscriber
-from tests.statuspage.factories import component, publish, subscriber
+from statuspage.models import (
+    Component,
+    ComponentGroup,
+    Customer,
+    Document,
+    Maintenance,
+    Notice,
+    NoticeUpdate,
+    Subscriber,
+)
+from tests.statuspage.factories import announced, component, publish, subscriber
 
 pytestmark = pytest.mark.django_db
 
@@ -52,6 +61,8 @@ def planted(freezer, monkeypatch):
     stranger.components.add(was_public)
     publish("resolved", (was_public, "major_outage"), ref="PRIV-3", **words)
     publish("resolved", (was_public, "major_outage"), (api, "degraded_performance"), ref="INC-40")
+    announced(was_public, title=f"Work {CANARY}", silent="A test")
+    announced(was_public, api, title="Database upgrade", silent="A test")
     _write()
     Component.objects.filter(pk=was_public.pk).update(customer=globex)
     was_public.refresh_from_db()
@@ -70,6 +81,8 @@ def canaries() -> set[str]:
     secret = Notice.objects.exclude(pk__in=Notice.objects.seen_by(None))
     codes = {CANARY, *Component.objects.exclude(customer=None).values_list("code", flat=True)}
     codes |= {code for pair in secret.values_list("code", "ref") for code in pair}
+    hidden = Maintenance.objects.exclude(pk__in=Maintenance.objects.seen_by(None))
+    codes |= set(hidden.values_list("code", flat=True))
     codes |= set(NoticeUpdate.objects.filter(notice__in=secret).values_list("code", flat=True))
     return codes | set(ComponentGroup.objects.filter(name__contains=CANARY).values_list("code", flat=True))
 
