@@ -8,9 +8,9 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
+from irportal.ledger.models import Entry
 from irportal.outbox.models import Announcement
 from statuspage import requests
-from statuspage.customers import sessions
 from statuspage.models import CustomerSession, Notice, SubscriptionRequest
 from tests.statuspage.factories import component, publish
 from tests.statuspage.test_canary import addresses
@@ -216,5 +216,7 @@ def test_staff_without_a_link_do_not_see_the_private_page(client, django_user_mo
     assert client.get("/private/").headers["Location"] == "/private/sign-in"
 
 
-def test_a_session_is_recorded_by_the_customers_number(ann, globex):
-    assert sessions.who(ann.cookies["customer"].value).customer == globex
+def test_signing_in_is_recorded_by_the_customers_number_and_no_address(ann, globex):
+    entry = Entry.objects.get(deed="customer.signed_in")
+    assert entry.subject == f"customer:{globex.pk}"
+    assert "globex" not in entry.line
