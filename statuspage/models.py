@@ -783,7 +783,7 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
 
     def hearing_of(self, component_ids: Iterable[int] | None, impact: str) -> "SubscriberQuerySet":
         """Whose standing wish is to hear of something this bad in these components; None means any."""
-        ready = self.filter(is_standing=True, floor__in=Notice.Impact(impact).and_milder)
+        ready: SubscriberQuerySet = self.filter(is_standing=True, floor__in=Notice.Impact(impact).and_milder)
         if component_ids is None:
             return ready
         components, groups = Choice.objects.values("subscriber"), GroupChoice.objects.values("subscriber")

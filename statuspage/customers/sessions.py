@@ -42,7 +42,7 @@ def use(token: str, *, instead_of: str) -> str | None:
     ledger.turn()
     now = timezone.now()
     row = asked_with(token, now)
-    customer = row and Customer.objects.of(row.email)
+    customer = Customer.objects.of(row.email) if row else None
     if row is None or customer is None:
         return None
     row.used_at = now
