@@ -80,9 +80,11 @@ def feeds_are_equal(given: list[dict]) -> None:
     for path, key in FEEDS.items():
         found = feedparser.parse(body(path))
         assert not found.bozo
-        for entry, row in zip(found.entries, given, strict=True):
+        entries = {entry.link.rpartition("/")[2]: entry for entry in found.entries if "/incidents/" in entry.link}
+        assert entries.keys() == {row["id"] for row in given}
+        for row in given:
+            entry = entries[row["id"]]
             assert entry.title == row["name"]
-            assert entry.link.endswith(f"/incidents/{row['id']}")
             assert datetime(*entry.published_parsed[:6]) == instant(row["created_at"]).replace(tzinfo=None)
             words = entry.content[0].value if key == "content" else entry.summary
             assert steps_in(words) == steps_of(row)
@@ -90,7 +92,10 @@ def feeds_are_equal(given: list[dict]) -> None:
 
 def json_feed_is_equal(given: list[dict]) -> None:
     items = json.loads(body("/feed.json"))["items"]
-    for item, row in zip(items, given, strict=True):
+    found = {item["url"].rpartition("/")[2]: item for item in items if "/incidents/" in item["url"]}
+    assert found.keys() == {row["id"] for row in given}
+    for row in given:
+        item = found[row["id"]]
         assert item["title"] == row["name"]
         assert instant(item["date_published"]) == instant(row["created_at"])
         assert steps_in(item["content_html"]) == steps_of(row)
