@@ -53,8 +53,8 @@ def publish(
 
     `affected` is every component the incident hits now, with its state. Resolving closes the notice: its
     components no longer count and nothing more is promised. Publishing another status later re-opens it. `by`
-    None means the engine. What hits only private components is told to their customers alone, and goes on being so.
-    Raises Refused with a sentence when words, times or components cannot be published.
+    None means the engine. What hits only private components is told to their customers alone. Raises Refused with a
+    sentence when words, times or components cannot be published.
     """
     title, body = " ".join(title.split()), body.strip()
     check_words(title, status, impact, body, kind)
@@ -68,7 +68,7 @@ def publish(
     touched = {*told.states, *(component.pk for component, _ in affected)}
     before = states(touched)
     notice.title, notice.started_at, notice.is_public = title, started_at, customers is None
-    notice.impact = impact if customers else _as_public(impact, affected)
+    notice.impact = _as_public(impact, affected) if notice.is_public else impact
     _move(notice, status, at=said_at)
     notice.next_update_by = next_update_by if notice.is_open else None
     notice.save()

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
-from statuspage import editions, feeds, snapshot, subscriptions
+from statuspage import editions, feeds, snapshot, subscriptions, views
 from statuspage import publish as public
 from statuspage.forms import MailForm
 from statuspage.models import (
@@ -186,6 +186,13 @@ def test_the_canaries_are_where_they_may_be_seen(planted):
 
 
 days = snapshot._with_days
+
+
+class FormOfAnother(MailForm):
+    def __init__(self, *given, customer, **more):
+        super().__init__(*given, customer=Customer.objects.get(), **more)
+
+
 # Each of these is a mistake somebody might make; the crawl has to find every one.
 LEAKS = {
     "components": lambda patch: patch.setattr(
@@ -196,10 +203,7 @@ LEAKS = {
     "a feed": lambda patch: patch.setattr(
         feeds, "_notices", lambda facts: list(Notice.objects.prefetch_related("updates"))
     ),
-    "a form": lambda patch: patch.setattr(
-        "statuspage.views.MailForm",
-        lambda *given, customer, **more: MailForm(*given, customer=Customer.objects.get(), **more),
-    ),
+    "a form": lambda patch: patch.setitem(views.MANAGED, (True, True), FormOfAnother),
     "the record of days": lambda patch: patch.setattr(
         "statuspage.snapshot._with_days", lambda facts, now: days(snapshot.Facts(Customer.objects.get()), now)
     ),
