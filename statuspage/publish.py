@@ -63,8 +63,7 @@ def publish(
     ledger.turn()
     now = timezone.now()
     notice = Notice.objects.select_for_update().filter(ref=ref).first() or Notice(ref=ref, created_at=now)
-    customers = _told_to(notice, affected)
-    told = spans.Before.of(notice)
+    customers, told = _told_to(notice, affected), spans.Before.of(notice)
     touched = {*told.states, *(component.pk for component, _ in affected)}
     before = states(touched)
     notice.title, notice.started_at, notice.is_public = title, started_at, customers is None
