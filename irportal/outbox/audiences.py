@@ -91,12 +91,16 @@ def reach(name: str, facts: dict[str, Any]) -> int:
 def told(thread: str, name: str) -> QuerySet[Delivery, Any]:
     """The keys of all whom audience `name` of this thread had by now.
 
-    They are those of its last announcement: a fan-out that finds its readers with this goes to whoever was told
-    before, but for those who left, and fan-outs of a thread come one after the other.
+    They are those of its last announcement, of each channel the last that said something there: a fan-out that finds
+    its readers with this goes to whoever was told before, but for those who left, and fan-outs of a thread come one
+    after the other.
     """
-    last = Announcement.objects.filter(thread=thread, audience=name, fanned_out_at__isnull=False)
-    newest = last.order_by("-fanned_out_at", "-pk").values("pk")[:1]
-    return Delivery.objects.filter(announcement=Subquery(newest)).values("reader")
+    fanned_out = Announcement.objects.filter(thread=thread, audience=name, fanned_out_at__isnull=False)
+    newest = fanned_out.order_by("-fanned_out_at", "-pk").values("pk")
+    last = Q()
+    for text in ("text", "payload", "public_chat"):
+        last |= Q(announcement=Subquery(newest.exclude(**{text: ""})[:1]))
+    return Delivery.objects.filter(last).values("reader")
 
 
 def leave_url(name: str) -> LeaveUrl:

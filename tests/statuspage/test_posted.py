@@ -149,6 +149,15 @@ def test_the_beginning_is_on_record_without_the_address(client, inside):
     assert "127.0.0.1" not in entry.line
 
 
+def test_word_that_has_nothing_for_programs_does_not_forget_that_they_were_told(client, inside):
+    begin(client, inside)
+    for said in ({}, {"payload": "", "public_chat": ""}):
+        tell(**said)
+        fan_out.fan_out_pending(timezone.now())
+    told = audiences.told("INC-42", "test-everybody")
+    assert [row["reader"] for row in told] == [Endpoint.objects.get().reader]
+
+
 # Change and leave
 
 
