@@ -42,16 +42,13 @@ def announce(
     """Promise, in the caller's transaction, that `audience` will be told.
 
     A known `dedupe_key` is not announced twice. `retells` are the keys of earlier announcements whose text this one
-    repeats: a reader who still waits for such a one gets this one alone.
-
-    `letters` are the same by language, for readers of another one than that of `subject`, `text` and `html`.
+    repeats: a reader who still waits for such a one gets this one alone. `letters` are the same by language, for
+    readers of another one than that of `subject`, `text` and `html`.
 
     `payload` (webhooks), `chat` (chat rooms of staff) and `public_chat` (those of readers) are JSON, the same on every
-    try; where they say {unsubscribe_url} a reader's own link is filled in.
-
-    Line breaks in the subject become spaces: nothing a person typed reaches a mail header as a second line.
+    try; where they say {unsubscribe_url} a reader's own link is filled in. Line breaks in the subject become
+    spaces: nothing a person typed reaches a mail header as a second line.
     """
-    now = timezone.now()
     announcement, new = Announcement.objects.get_or_create(
         dedupe_key=dedupe_key,
         defaults={
@@ -62,20 +59,22 @@ def announce(
             "subject": _short(subject),
             "text": text,
             "html": html,
-            "letters": {
-                name: words._replace(subject=_short(words.subject))._asdict() for name, words in (letters or {}).items()
-            },
+            "letters": {name: _plain(words) for name, words in (letters or {}).items()},
             "payload": payload,
             "chat": chat,
             "public_chat": public_chat,
             "priority": priority,
-            "made_at": now,
+            "made_at": (now := timezone.now()),
             "expires_at": now + life,
         },
     )
     if new:
         announcement.retells.set(Announcement.objects.filter(dedupe_key__in=list(retells)))
     return announcement
+
+
+def _plain(words: Words) -> dict[str, str]:
+    return words._replace(subject=_short(words.subject))._asdict()
 
 
 def _short(subject: str) -> str:
