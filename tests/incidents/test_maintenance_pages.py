@@ -6,14 +6,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
-from incidents.comms.models import Customer
 from incidents.maintenance import clock
 from irportal.ledger.models import Entry
 from irportal.outbox import engine
 from irportal.outbox.models import Announcement, Delivery
 from irportal.refused import Refused
 from statuspage import maintenance
-from statuspage.models import Maintenance
+from statuspage.models import Customer, Maintenance
 from tests.pages import fields
 from tests.statuspage.factories import announced
 
