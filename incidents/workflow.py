@@ -1,5 +1,6 @@
 """The story: what happens, in which order, when an incident is declared, updated, re-graded, resolved."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -32,6 +33,8 @@ class Update:
     unapproved: str = ""  # why the text for customers leaves without the approval it needs
     corrects: bool = False  # what customers were told before
     asserts: bool | None = None  # whether it names a cause, exposed data, liability or compensation; None: not said
+    titles: Mapping[str, str] | None = None  # what customers read in other languages, by language
+    bodies: Mapping[str, str] | None = None
 
 
 @transaction.atomic
@@ -91,6 +94,8 @@ def _tell(incident: Incident, change: Update, *, by: User, send: bool) -> list[M
             next_update_by=promised,
             asserts=change.asserts if outside else False,
             override_reason=change.reason if outside else "",
+            titles=change.titles if outside else None,
+            bodies=change.bodies if outside else None,
         )
         if send or not outside:
             unapproved = change.unapproved if outside else ""

@@ -189,7 +189,7 @@ class VendorAdmin(RecordedAdmin):
     @admin.display(description="state now")
     def state_now(self, vendor: Vendor) -> str:
         state = vendor.state_at(timezone.now())
-        return Component.State(state).label if state else "Unknown"
+        return str(Component.State(state).label) if state else "Unknown"
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
         """What was read of another address, or of other components, says nothing."""

@@ -1,9 +1,11 @@
 """What other sites show of us: a badge and a small page for a frame. Neither needs a script."""
 
 from datetime import datetime
+from unicodedata import east_asian_width
 
 from django.conf import settings
 from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
 
 from statuspage import rollup
 from statuspage.snapshot import Facts
@@ -15,13 +17,18 @@ LETTER, PAD = 6.6, 8  # pixels; the drawing states its length, so that every fon
 def badge(facts: Facts, now: datetime) -> bytes:
     """Name and state side by side, 20 pixels high."""
     verdict = facts.status["indicator"]
-    name, state = f"{settings.ORGANISATION} status", rollup.HEADLINES[verdict]
-    left, right = (round(len(text) * LETTER) + 2 * PAD for text in (name, state))
+    name, state = _("%(organisation)s status") % {"organisation": settings.ORGANISATION}, str(rollup.HEADLINES[verdict])
+    left, right = (round(_letters(text) * LETTER) + 2 * PAD for text in (name, state))
     context = {
         "name": name, "state": state, "left": left, "right": right, "width": left + right, "colour": COLOURS[verdict],
         "name_at": left / 2, "state_at": left + right / 2, "name_long": left - 2 * PAD, "state_long": right - 2 * PAD,
     }  # fmt: skip
     return render_to_string("statuspage/badge.svg", context).encode()
+
+
+def _letters(text: str) -> float:
+    """How many letters of a Latin text are as wide; an East Asian one counts nearly twice."""
+    return sum(1.75 if east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
 def widget(facts: Facts, now: datetime) -> bytes:

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.feedgenerator import Atom1Feed, Rss201rev2Feed, SyndicationFeed
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from irportal import prose
 from statuspage import languages, rhythm
@@ -40,7 +41,7 @@ def json_feed(facts: Facts, now: datetime) -> bytes:
         {
             "id": _address(notice),
             "url": _address(notice),
-            "title": notice.title,
+            "title": notice.here.words,
             "content_html": _words(notice),
             "date_published": notice.created_at.isoformat(),
             "date_modified": notice.told_at.isoformat(),
@@ -84,7 +85,8 @@ def _feed(kind: type[SyndicationFeed], name: str, facts: Facts, now: datetime) -
     feed = kind(
         title=_title(),
         link=settings.PUBLIC_BASE_URL + reverse("statuspage:history"),
-        description=f"Incidents and maintenance of {settings.ORGANISATION} as the status page tells of them",
+        description=_("Incidents and maintenance of %(organisation)s as the status page tells of them")
+        % {"organisation": settings.ORGANISATION},
         language=languages.current(),
         author_name=settings.ORGANISATION,
         feed_url=settings.PUBLIC_BASE_URL + reverse(f"statuspage:{name}"),
@@ -93,7 +95,7 @@ def _feed(kind: type[SyndicationFeed], name: str, facts: Facts, now: datetime) -
     )
     for notice in _notices(facts):
         feed.add_item(
-            title=NOT_XML.sub("", notice.title),
+            title=NOT_XML.sub("", notice.here.words),
             link=_address(notice),
             description=None,  # type: ignore[arg-type]
             unique_id=f"tag:{host},2005:{_name(notice)}/{notice.pk}" if kind is _Atom else _address(notice),
@@ -118,7 +120,7 @@ def _name(told: Told) -> str:
 
 
 def _title() -> str:
-    return f"{settings.ORGANISATION} status: incident history"
+    return _("%(organisation)s status: incident history") % {"organisation": settings.ORGANISATION}
 
 
 def _address(notice: Told) -> str:
@@ -133,9 +135,9 @@ def _words(notice: Told) -> SafeString:
     rows, told = [], ""
     updates: Iterable[NoticeUpdate | MaintenanceUpdate] = notice.updates.all()
     for update in reversed(list(updates)):
-        stage = "Update" if update.status == told else update.get_status_display()
+        stage = _("Update") if update.status == told else update.get_status_display()
         told = update.status
-        rows.append((rhythm.moment(update.display_at), stage, prose.render(update.body)))
+        rows.append((rhythm.moment(update.display_at), stage, prose.render(update.here.words)))
     rows += _learned(notice) if isinstance(notice, Notice) else []
     words = format_html_join("", "<p><small>{}</small><br><strong>{}</strong></p>{}", reversed(rows)) or format_html("")
     return _window(notice) + words if isinstance(notice, Maintenance) else words
@@ -144,19 +146,23 @@ def _words(notice: Told) -> SafeString:
 def _learned(notice: Notice) -> list[tuple[str, str, SafeString]]:
     """The post-mortem that stands, and those that were withdrawn."""
     rows = [
-        (rhythm.moment(one.created_at), "Post-mortem withdrawn", prose.render(one.reason))
+        (rhythm.moment(one.created_at), _("Post-mortem withdrawn"), prose.render(one.reason))
         for one in reversed(notice.postmortems.all())
         if one.is_withdrawn
     ]
     if stands := notice.postmortem:
-        name = "Post-mortem, corrected" if stands.reason else "Post-mortem"
+        name = _("Post-mortem, corrected") if stands.reason else _("Post-mortem")
         rows.append((rhythm.moment(stands.created_at), name, prose.render(stands.body)))
     return rows
 
 
 def _window(maintenance: Maintenance) -> SafeString:
     """When it is and what it touches; of what was called off, when it was planned for."""
-    names = ", ".join(hit.component.name for hit in maintenance.hits.all())
-    was = "was planned for " if maintenance.status == Maintenance.Status.CANCELLED else ""
-    when = f"{rhythm.day(maintenance.begins_at)}, {rhythm.span(maintenance.begins_at, maintenance.over_at)}"
-    return format_html("<p>Maintenance: {}{}. {}.</p>", was, when, names)
+    names = rhythm.comma(hit.component.name for hit in maintenance.hits.all())
+    span = rhythm.span(maintenance.begins_at, maintenance.over_at)
+    facts = {"when": rhythm.on_day(rhythm.day(maintenance.begins_at), span), "components": names}
+    if maintenance.status == Maintenance.Status.CANCELLED:
+        words = _("Maintenance: was planned for %(when)s. %(components)s.")
+    else:
+        words = _("Maintenance: %(when)s. %(components)s.")
+    return format_html("<p>{}</p>", words % facts)

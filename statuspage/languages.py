@@ -5,7 +5,7 @@ others below `/de/` or `/pt-br/`. One address is one document: nothing depends o
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -60,6 +60,19 @@ def split(path: str) -> tuple[str, str]:
 def at(path: str, language: str) -> str:
     """The address in that language of what lives at `path` in the page's own."""
     return path if language == own() else f"/{language}{path}"
+
+
+class Text(NamedTuple):
+    """What somebody wrote, and its language."""
+
+    words: str
+    language: str
+
+
+def here(words: str, others: Mapping[str, str]) -> Text:
+    """In the active language where `others`, by language, has it; else as it was written."""
+    language = current()
+    return Text(others[language], language) if others.get(language) else Text(words, own())
 
 
 def ways(path: str) -> list[Way]:

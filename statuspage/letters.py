@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from irportal import prose
@@ -16,15 +17,15 @@ from statuspage.models import Maintenance, MaintenanceUpdate
 
 EARLIER = 5  # texts a mail about maintenance repeats
 DEEDS = {
-    "announced": "Planned maintenance",
-    "moved": "Maintenance moved",
-    "changed": "Maintenance plan changed",
-    "reminded": "Reminder of maintenance",
-    "started": "Maintenance has begun",
-    "told": "Maintenance update",
-    "extended": "Maintenance ends at another time",
-    "finished": "Maintenance is done",
-    "cancelled": "Maintenance cancelled",
+    "announced": _("Planned maintenance"),
+    "moved": _("Maintenance moved"),
+    "changed": _("Maintenance plan changed"),
+    "reminded": _("Reminder of maintenance"),
+    "started": _("Maintenance has begun"),
+    "told": _("Maintenance update"),
+    "extended": _("Maintenance ends at another time"),
+    "finished": _("Maintenance is done"),
+    "cancelled": _("Maintenance cancelled"),
 }
 
 
@@ -80,7 +81,7 @@ def maintenance_letter(maintenance: Maintenance, deed: str, update: MaintenanceU
             "zones": rhythm.elsewhere(over_at if maintenance.is_active else begins_at),
             "page_url": page_url,
             "calendar_url": calendar_url,
-            "page_words": "This maintenance on the status page",
+            "page_words": gettext("This maintenance on the status page"),
         },
     )
 

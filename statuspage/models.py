@@ -17,9 +17,10 @@ from django.db.models import Case, Exists, Expression, F, OuterRef, Prefetch, Q,
 from django.db.models.functions import Coalesce, Length, Lower, StrIndex, Substr
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from irportal.outbox.models import Endpoint
-from statuspage.languages import NAMES
+from statuspage.languages import NAMES, Text, here
 
 BASE36 = string.digits + string.ascii_lowercase
 TITLE_LENGTH = 200
@@ -145,11 +146,11 @@ class Component(models.Model):
     """One thing customers know by name. It has no state of its own: open notices decide (`with_state`)."""
 
     class State(models.TextChoices):
-        OPERATIONAL = "operational", "Operational"
-        DEGRADED_PERFORMANCE = "degraded_performance", "Degraded performance"
-        PARTIAL_OUTAGE = "partial_outage", "Partial outage"
-        MAJOR_OUTAGE = "major_outage", "Major outage"
-        UNDER_MAINTENANCE = "under_maintenance", "Under maintenance"
+        OPERATIONAL = "operational", _("Operational")
+        DEGRADED_PERFORMANCE = "degraded_performance", _("Degraded performance")
+        PARTIAL_OUTAGE = "partial_outage", _("Partial outage")
+        MAJOR_OUTAGE = "major_outage", _("Major outage")
+        UNDER_MAINTENANCE = "under_maintenance", _("Under maintenance")
 
     # The worse the higher. Maintenance never hides a real problem.
     RANK = {
@@ -200,7 +201,7 @@ class Component(models.Model):
 
     @property
     def state_label(self) -> str:
-        return Component.State(self.state).label
+        return str(Component.State(self.state).label)
 
 
 class VendorQuerySet(models.QuerySet["Vendor"]):
@@ -288,10 +289,10 @@ class Notice(models.Model):
     """One incident as the public knows it. Its address, /incidents/<code>, never changes."""
 
     class Status(models.TextChoices):
-        INVESTIGATING = "investigating"
-        IDENTIFIED = "identified"
-        MONITORING = "monitoring"
-        RESOLVED = "resolved"
+        INVESTIGATING = "investigating", _("Investigating")
+        IDENTIFIED = "identified", _("Identified")
+        MONITORING = "monitoring", _("Monitoring")
+        RESOLVED = "resolved", _("Resolved")
 
     class Impact(models.TextChoices):
         NONE = "none"
@@ -309,6 +310,7 @@ class Notice(models.Model):
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
     ref = models.CharField(max_length=20, unique=True, help_text="The incident's number, for example INC-42")
     title = models.CharField(max_length=TITLE_LENGTH)
+    titles = models.JSONField(default=dict, blank=True, help_text="The title in other languages, by language")
     status = models.CharField(max_length=13, choices=Status)
     impact = models.CharField(max_length=8, choices=Impact)
     is_public = models.BooleanField(default=True)
@@ -369,6 +371,11 @@ class Notice(models.Model):
         return reverse("statuspage:incident", args=[self.code])
 
     @property
+    def here(self) -> Text:
+        """The title, in the active language where it was given in it."""
+        return here(self.title, self.titles)
+
+    @property
     def is_open(self) -> bool:
         return self.resolved_at is None
 
@@ -409,6 +416,7 @@ class NoticeUpdate(models.Model):
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.UPDATE)
     status = models.CharField(max_length=13, choices=Notice.Status)
     body = models.TextField(help_text="Markdown")
+    bodies = models.JSONField(default=dict, blank=True, help_text="Frozen: the text in other languages, by language")
     affected = models.JSONField(
         default=list, help_text="Frozen: [{code, name, old_status, new_status}], and `customer` where it is private"
     )
@@ -431,6 +439,11 @@ class NoticeUpdate(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_status_display()} {self.display_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def here(self) -> Text:
+        """The text, in the active language where it was given in it."""
+        return here(self.body, self.bodies)
 
     @property
     def notified(self) -> bool:
@@ -601,11 +614,11 @@ class Maintenance(models.Model):
     """
 
     class Status(models.TextChoices):
-        SCHEDULED = "scheduled", "Scheduled"
-        IN_PROGRESS = "in_progress", "In progress"
-        VERIFYING = "verifying", "Verifying"
-        COMPLETED = "completed", "Completed"
-        CANCELLED = "cancelled", "Cancelled"
+        SCHEDULED = "scheduled", _("Scheduled")
+        IN_PROGRESS = "in_progress", _("In progress")
+        VERIFYING = "verifying", _("Verifying")
+        COMPLETED = "completed", _("Completed")
+        CANCELLED = "cancelled", _("Cancelled")
 
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
     number = models.PositiveIntegerField(unique=True)
@@ -660,6 +673,10 @@ class Maintenance(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("statuspage:maintenance", args=[self.code])
+
+    @property
+    def here(self) -> Text:
+        return here(self.title, {})
 
     @property
     def ref(self) -> str:
@@ -728,6 +745,10 @@ class MaintenanceUpdate(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_status_display()} {self.display_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def here(self) -> Text:
+        return here(self.body, {})
 
 
 class MaintenanceComponent(models.Model):

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from statuspage import rhythm
 from statuspage.models import Customer, Maintenance, MaintenanceComponent
@@ -44,7 +45,8 @@ def sheet(maintenance: Maintenance, now: datetime) -> dict[str, Any]:
 def when(maintenance: Maintenance, now: datetime) -> str:
     """`5 March, 22:00 to 23:00 UTC · 1 h`: what happened, or what is planned."""
     begins_at = maintenance.begins_at
-    return f"{rhythm.day(begins_at.astimezone(UTC), now)}, {rhythm.span(begins_at, maintenance.over_at, now)}"
+    span = rhythm.span(begins_at, maintenance.over_at, now)
+    return rhythm.on_day(rhythm.day(begins_at.astimezone(UTC), now), span)
 
 
 def _next_at(maintenance: Maintenance) -> datetime | None:
@@ -77,7 +79,7 @@ def past(
         day = _day(maintenance.started_at or maintenance.ended_at or now)
         span = rhythm.span(maintenance.begins_at, maintenance.over_at, now)
         if maintenance.status == Status.CANCELLED:
-            span = f"planned for {when(maintenance, now)}"
+            span = _("planned for %(when)s") % {"when": when(maintenance, now)}
         yield day, {"notice": maintenance, "when": span, "last": maintenance.updates.all()[0]}
 
 

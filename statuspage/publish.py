@@ -1,6 +1,8 @@
 """The only writer of public text: what is published here is on the page, in the API and in the record."""
 
 import hashlib
+import re
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +12,7 @@ from django.utils import timezone
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.refused import Refused
-from statuspage import editions, spans
+from statuspage import editions, languages, spans
 from statuspage.models import (
     TITLE_LENGTH,
     Component,
@@ -24,6 +26,8 @@ from statuspage.models import (
 from statuspage.rhythm import moment
 
 BODY_LENGTH = 20_000
+Words = Mapping[str, str] | None  # by language
+TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")  # embeddings, overrides and isolates of bidirectional text
 # What an incident is at most to those who see only components in this state; they may not learn of a worse one.
 MOST = {
     Component.State.OPERATIONAL: Notice.Impact.NONE,
@@ -48,15 +52,18 @@ def publish(
     next_update_by: datetime | None,
     by: User | None,
     kind: str = "update",
+    titles: Words = None,
+    bodies: Words = None,
 ) -> NoticeUpdate:
     """Put an update of incident `ref` on the public page; the first one creates its notice.
 
     `affected` is every component the incident hits now, with its state. Resolving closes the notice: its
-    components no longer count and nothing more is promised. Publishing another status later re-opens it. `by`
-    None means the engine. What hits only private components is told to their customers alone. Raises Refused with a
-    sentence when words, times or components cannot be published.
+    components no longer count and nothing more is promised. Publishing another status later re-opens it. `by` None
+    means the engine. What hits only private components is told to their customers alone. `titles` and `bodies` are the
+    same words by language. Raises Refused with a sentence when words, times or components cannot be published.
     """
-    title, body = " ".join(title.split()), body.strip()
+    title, body = one_line(title), body.strip()
+    titles, bodies = in_languages(titles, one_line), in_languages(bodies, str.strip)
     check_words(title, status, impact, body, kind)
     check_times(status, started_at, said_at)
     _check_components(affected)
@@ -66,7 +73,8 @@ def publish(
     customers, told = _told_to(notice, affected), spans.Before.of(notice)
     touched = {*told.states, *(component.pk for component, _ in affected)}
     before = states(touched)
-    notice.title, notice.started_at, notice.is_public = title, started_at, customers is None
+    _name(notice, title, titles)
+    notice.started_at, notice.is_public = started_at, customers is None
     notice.impact = _as_public(impact, affected) if notice.is_public else impact
     _move(notice, status, at=said_at)
     notice.next_update_by = next_update_by if notice.is_open else None
@@ -74,17 +82,18 @@ def publish(
     notice.customers.set(customers or ())
     _replace_hits(notice, affected)
     spans.note(notice, affected, told, said_at=said_at, now=now)
-    update = notice.updates.create(
-        kind=kind,
-        status=status,
-        body=body,
-        display_at=said_at,
-        created_at=now,
-        affected=record_changes(touched, before, now),
-    )
+    rows = record_changes(touched, before, now)
+    said = {"kind": kind, "status": status, "body": body, "bodies": bodies}
+    update = notice.updates.create(**said, affected=rows, display_at=said_at, created_at=now)
     ledger.append(_deed(notice, "published"), subject=ref, by=by, **_facts(notice, update))
     editions.touch_notice(notice, was_started_at=told.started_at, component_ids=touched)
     return update
+
+
+def _name(notice: Notice, title: str, titles: Mapping[str, str]) -> None:
+    """A title in another language lasts as long as the title itself."""
+    notice.titles = {**(notice.titles if title == notice.title else {}), **titles}
+    notice.title = title
 
 
 def _deed(notice: Notice, what: str) -> str:
@@ -160,6 +169,26 @@ def _replace_postmortem(ref: str, body: str, reason: str, *, by: User | None) ->
     ledger.append(deed, subject=ref, by=by, **facts)
     editions.touch_notice(notice)
     return made
+
+
+def one_line(title: str) -> str:
+    """Without line ends, and without the characters that turn the direction of what stands behind them."""
+    return " ".join(TURNS.sub("", title).split())
+
+
+def in_languages(words: Words, clean: Callable[[str], str]) -> dict[str, str]:
+    """The words in other languages of the page that are there. Raises Refused with a sentence."""
+    found = {language: cleaned for language, said in (words or {}).items() if (cleaned := clean(said))}
+    for language, said in found.items():
+        name = languages.names().get(language)
+        if not name or language == languages.own():
+            raise Refused(f"The page has no pages in {language!r} of their own. Take that text out.")
+        most = TITLE_LENGTH if clean is one_line else BODY_LENGTH
+        if len(said) > most:
+            raise Refused(f"The text in {name} has {len(said)} characters; {most} are possible.")
+        if "\0" in said:
+            raise Refused(f"The text in {name} holds a character that cannot be stored (NUL). Remove it.")
+    return found
 
 
 def check_words(title: str, status: str, impact: str, body: str, kind: str) -> None:
@@ -302,10 +331,17 @@ def _facts(notice: Notice, update: NoticeUpdate) -> dict[str, Any]:
         "status": update.status,
         "impact": notice.impact,
         "title": notice.title,
-        "body_sha256": hashlib.sha256(update.body.encode()).hexdigest(),
+        "body_sha256": _sha256(update.body),
+        "bodies_sha256": {
+            language: hashlib.sha256(said.encode()).hexdigest() for language, said in update.bodies.items()
+        },
         "affected": update.affected,
         "started_at": notice.started_at,
         "said_at": update.display_at,
         "resolved_at": notice.resolved_at,
         "next_update_by": notice.next_update_by,
     }
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -3,7 +3,7 @@
 In the language that is active.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -65,6 +65,11 @@ def span(start: datetime, end: datetime, now: datetime | None = None) -> str:
     return pgettext("times of day", "%(start)s to %(end)s · %(length)s") % told
 
 
+def on_day(day: str, span: str) -> str:
+    """A day and the times on it in one."""
+    return pgettext("a day and times of day", "%(day)s, %(span)s") % {"day": day, "span": span}
+
+
 def elsewhere(at: datetime) -> list[tuple[str, str]]:
     """The instant on clocks of six cities: (`16:05`, `London`), with the weekday where it is another."""
     rows = []
@@ -80,8 +85,12 @@ def join(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     if len(words) < 2:
         return "".join(words)
-    most = pgettext("between the members of a list", ", ").join(words[:-1])
-    return _("%(most)s and %(last)s") % {"most": most, "last": words[-1]}
+    return _("%(most)s and %(last)s") % {"most": comma(words[:-1]), "last": words[-1]}
+
+
+def comma(words: Iterable[str]) -> str:
+    """`a, b, c`."""
+    return pgettext("between the members of a list", ", ").join(words)
 
 
 @dataclass(frozen=True)

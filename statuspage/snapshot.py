@@ -15,6 +15,7 @@ from django.db.models import Exists, Min, OuterRef, Prefetch, Q
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from irportal.ledger.models import Entry
 from irportal.outbox.audiences import LEAVE
@@ -243,9 +244,9 @@ def _event(notice: Notice, now: datetime) -> dict[str, Any]:
 
 def _when(notice: Notice, now: datetime) -> str:
     if notice.resolved_at is None:
-        return f"Since {rhythm.moment(notice.started_at, now)}"
+        return _("Since %(instant)s") % {"instant": rhythm.moment(notice.started_at, now)}
     began = rhythm.day(notice.started_at.astimezone(UTC), now)
-    return f"{began}, {rhythm.span(notice.started_at, notice.resolved_at)}"
+    return rhythm.on_day(began, rhythm.span(notice.started_at, notice.resolved_at))
 
 
 def _groups(components: list[Component]) -> Groups:
@@ -301,8 +302,8 @@ def uptime_page(facts: Facts, now: datetime) -> bytes:
     months = [month]
     while len(months) <= EARLIER_MONTHS:
         months.append(_previous(months[-1]))
-    windows = [(f"{days} days", *_last_days(days, now)) for days in (30, DAYS)]
-    windows += [(f"{one:%B %Y}", uptime.midnight(one), min(uptime.midnight(_next(one)), now)) for one in months]
+    windows = [(_("%(number)s days") % {"number": days}, *_last_days(days, now)) for days in (30, DAYS)]
+    windows += [(rhythm.month(one), uptime.midnight(one), min(uptime.midnight(_next(one)), now)) for one in months]
     records = spans.records(facts.components, uptime.midnight(months[-1]), now, facts.customer)
     groups = _with_days(facts, now)
     for section in groups:
@@ -375,7 +376,7 @@ def _past(notice: Notice, now: datetime) -> dict[str, Any]:
     if notice.resolved_at:
         when = rhythm.span(notice.started_at, notice.resolved_at, now)
     else:
-        when = f"since {notice.started_at.astimezone(UTC):%H:%M} UTC"
+        when = _("since %(clock)s UTC") % {"clock": f"{notice.started_at.astimezone(UTC):%H:%M}"}
     return {"notice": notice, "when": when, "last": notice.updates.all()[0]}
 
 

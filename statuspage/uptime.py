@@ -10,17 +10,21 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from django.utils.formats import get_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from statuspage import rhythm
 from statuspage.models import Component
-from statuspage.rollup import SHAPES
+from statuspage.rollup import INSIDE, SHAPES
 
 State = Component.State
 NO_DATA = "no_data"
 TICK = timedelta(microseconds=1)
 NAMED = 3  # dates the words of a bar name of each state; more are counted
-LEGEND = [*((label, state) for state, label in State.choices), ("No data", NO_DATA)]
+LEGEND = [*((label, state) for state, label in State.choices), (gettext_lazy("No data"), NO_DATA)]
 WORST_FIRST = sorted(State.values, key=Component.rank, reverse=True)[:-1]
 
 
@@ -132,36 +136,42 @@ def percent(share: Fraction | None) -> str:
     if share is None:
         return ""
     hundredths = share * 10_000 // 1
-    return "100" if share == 1 else f"{hundredths // 100}.{hundredths % 100:02}"
+    point = get_format("DECIMAL_SEPARATOR")
+    return "100" if share == 1 else f"{hundredths // 100}{point}{hundredths % 100:02}"
 
 
 def explained(method: Method) -> str:
     """The method in words: `A major outage counts in full, a partial outage as 30 % of it, ...`."""
     shares = {state: method.weights.get(state, Fraction(0)) for state in WORST_FIRST if state not in method.left_out}
-    parts = [f"{NAMES[state]} counts {_as_share(share)}" for state, share in shares.items() if share]
-    nothing = [NAMES[state] for state, share in shares.items() if not share]
+    parts = [_counts([str(NAMES[state])], share) for state, share in shares.items() if share]
+    nothing = [str(NAMES[state]) for state, share in shares.items() if not share]
     if nothing:
-        parts.append(f"{rhythm.join(nothing)} {'counts' if len(nothing) == 1 else 'count'} as up")
+        parts.append(_counts(nothing, Fraction(0)))
     if method.left_out:
-        parts.append("time under maintenance is left out")
+        parts.append(_("time under maintenance is left out"))
     share = method.no_data
-    parts.append("time without data is left out" if share is None else f"time without data counts {_as_share(share)}")
+    parts.append(_("time without data is left out") if share is None else _counts([_("time without data")], share))
     text = rhythm.join(parts)
-    return f"{text[0].upper()}{text[1:]}. Overlapping incidents count once, by the worst of them."
+    how = {"method": f"{text[0].upper()}{text[1:]}"}
+    return _("%(method)s. Overlapping incidents count once, by the worst of them.") % how
 
 
-NAMES: dict[str, str] = {
-    State.MAJOR_OUTAGE: "a major outage",
-    State.PARTIAL_OUTAGE: "a partial outage",
-    State.DEGRADED_PERFORMANCE: "degraded performance",
-    State.UNDER_MAINTENANCE: "maintenance",
+NAMES: dict[str, Any] = {
+    State.MAJOR_OUTAGE: pgettext_lazy("what counts as downtime", "a major outage"),
+    State.PARTIAL_OUTAGE: pgettext_lazy("what counts as downtime", "a partial outage"),
+    State.DEGRADED_PERFORMANCE: pgettext_lazy("what counts as downtime", "degraded performance"),
+    State.UNDER_MAINTENANCE: pgettext_lazy("what counts as downtime", "maintenance"),
 }
 
 
-def _as_share(share: Fraction) -> str:
-    if share in (0, 1):
-        return "in full" if share else "as up"
-    return f"as {float(share * 100):g}\N{NO-BREAK SPACE}%"
+def _counts(names: list[str], share: Fraction) -> str:
+    what = {"what": rhythm.join(names)}
+    if share == 0:
+        return ngettext("%(what)s counts as up", "%(what)s count as up", len(names)) % what
+    if share == 1:
+        return _("%(what)s counts in full") % what
+    percent = f"{float(share * 100):g}\N{NO-BREAK SPACE}%".replace(".", get_format("DECIMAL_SEPARATOR"))
+    return _("%(what)s counts as %(percent)s") % (what | {"percent": percent})
 
 
 # Bars
@@ -206,19 +216,27 @@ def in_words(days: Sequence[str], last: date) -> str:
     for back, state in enumerate(reversed(days)):
         if state not in (NO_DATA, State.OPERATIONAL):
             bad.setdefault(state, []).append(last - timedelta(days=back))
-    parts = [f"{State(state).label.lower()} {_on(bad[state], last)}" for state in WORST_FIRST if state in bad]
+    parts = [
+        _("%(state)s %(days)s") % {"state": INSIDE[state], "days": _on(bad[state], last)}
+        for state in WORST_FIRST
+        if state in bad
+    ]
     if unknown := days.count(NO_DATA):
         begins = last - timedelta(days=len(days) - 1 - unknown)
-        parts.append(f"no data before {rhythm.day(begins, midnight(last))}" if begins <= last else "no data")
+        before = {"day": rhythm.day(begins, midnight(last))}
+        parts.append(_("no data before %(day)s") % before if begins <= last else _("no data"))
     if State.OPERATIONAL in days:
-        parts.append("otherwise operational" if parts else "operational")
-    return ", ".join(parts)
+        parts.append(_("otherwise operational") if parts else str(INSIDE[State.OPERATIONAL]))
+    return rhythm.comma(parts)
 
 
 def _on(days: Sequence[date], last: date) -> str:
     """`today and on 2 October`; of many days the newest and their number."""
     if len(days) > NAMED:
-        newest = "today" if days[0] == last else f"on {rhythm.day(days[0], midnight(last))}"
-        return f"on {len(days)} days, the newest {newest}"
+        facts = {"number": len(days), "day": rhythm.day(days[0], midnight(last))}
+        if days[0] == last:
+            return _("on %(number)s days, the newest today") % facts
+        return _("on %(number)s days, the newest on %(day)s") % facts
     dates = rhythm.join([rhythm.day(day, midnight(last)) for day in days if day != last])
-    return rhythm.join([*(["today"] if days[0] == last else []), *([f"on {dates}"] if dates else [])])
+    on = [_("on %(days)s") % {"days": dates}] if dates else []
+    return rhythm.join([*([_("today")] if days[0] == last else []), *on])

@@ -4,6 +4,8 @@ Lock order: the incident's row, then the ledger, then the rest. Time that counts
 """
 
 import hashlib
+import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -27,6 +29,16 @@ from statuspage import publish as page
 from statuspage.models import Notice, Vendor
 
 URGENT, NORMAL = 1, 5
+REWRITTEN = [
+    "text",
+    "titles",
+    "bodies",
+    "public_status",
+    "written_at",
+    "next_update_by",
+    "asserts",
+    "content_hash",
+]
 NOTICE_LIFE = timedelta(days=5)
 OUTSIDE = (Message.Audience.CUSTOMERS, Message.Audience.PAGE, Message.Audience.PRESS)
 
@@ -80,11 +92,14 @@ def write(
     asserts: bool | None = None,
     override_reason: str = "",
     corrects: str = "",
+    titles: Mapping[str, str] | None = None,
+    bodies: Mapping[str, str] | None = None,
 ) -> Message:
     """Draft a message to one audience under the incident's status now. Nothing leaves yet.
 
     An update to customers says whether it `asserts` a cause, exposed data, liability or compensation; None is refused
     where its words may. `override_reason` is why the outside is told at a severity that tells it nothing.
+    `titles` and `bodies` are the incident's title and the text in other languages, by language.
     """
     incident = Incident.objects.locked(incident.pk)
     if not text.strip():
@@ -100,6 +115,8 @@ def write(
         kind=kind,
         public_status=incident.status,
         text=text,
+        titles=dict(titles or {}),
+        bodies=dict(bodies or {}),
         next_update_by=next_update_by,
         asserts=bool(asserts),
         override_reason=override_reason,
@@ -166,8 +183,10 @@ def _promise(incident: Incident, next_update_by: datetime | None, now: datetime)
 
 def hash_of(message: Message) -> str:
     """The content hash of a message as it stands."""
+    others = {"titles": message.titles, "bodies": message.bodies} if message.in_other_languages else None
+    said = [message.text, message.corrects, json.dumps(others, sort_keys=True) if others else ""]
     return content_hash(
-        f"{message.text}\0{message.corrects}" if message.corrects else message.text,
+        "\0".join(filter(None, said)),
         audience=message.goes_as,
         public_status=message.public_status,
         next_update_by=message.next_update_by,
@@ -200,10 +219,19 @@ def _waiting(message: Message) -> Message:
 
 
 @transaction.atomic
-def rewrite(message: Message, *, text: str, by: User, asserts: bool | None = None) -> Message:
+def rewrite(
+    message: Message,
+    *,
+    text: str,
+    by: User,
+    asserts: bool | None = None,
+    titles: Mapping[str, str] | None = None,
+    bodies: Mapping[str, str] | None = None,
+) -> Message:
     """Change the text of one's own draft. Every approval given to the old text is void: it was for that text.
 
-    What it asserts stays as it was said unless it is said anew.
+    What it asserts stays as it was said unless it is said anew. Other languages are those given now: what was
+    translated was the old text.
     """
     message = _waiting(message)
     if message.author_id != by.pk:
@@ -212,11 +240,12 @@ def rewrite(message: Message, *, text: str, by: User, asserts: bool | None = Non
         raise Refused("Write what they need to know; the text is empty.")
     now = timezone.now()
     message.text, message.public_status, message.written_at = text, message.incident.status, now
+    message.titles, message.bodies = dict(titles or {}), dict(bodies or {})
     if not message.is_formal:
         message.next_update_by = duties.latest_promise(message.incident, now)
         message.asserts = _answer(text, True if asserts is None and message.asserts else asserts)
     message.content_hash = hash_of(message)
-    message.save(update_fields=["text", "public_status", "written_at", "next_update_by", "asserts", "content_hash"])
+    message.save(update_fields=REWRITTEN)
     _record_draft(message, "message.rewritten", by=by)
     ask(message)
     return message
@@ -385,11 +414,13 @@ def _note_sent(message: Message) -> None:
     state = Incident.Status(message.public_status).label
     what = state if message.kind == Message.Kind.UPDATE else message.get_kind_display().lower()
     against = f" Told at {incident.severity_label}: {message.override_reason}" if message.override_reason else ""
+    names = [name for name, _, _ in message.in_other_languages]
+    also = f" Also in {', '.join(names)}." if names and message.kind == Message.Kind.UPDATE else ""
     without = f" Left without approval: {message.unapproved_reason}" if message.unapproved_reason else ""
     lifecycle.note(
         incident,
         TimelineEntry.Kind.MESSAGE,
-        f"{where}: {what}. {message.text}{against}{without}",
+        f"{where}: {what}. {message.text}{also}{against}{without}",
         by=message.approved_by,
         at=sent,
     )
@@ -443,6 +474,8 @@ def _publish(message: Message) -> Notice:
         status=message.public_status,
         impact=told.impact if told else PUBLIC_IMPACT[incident.severity],
         body=message.text,
+        titles=message.titles,
+        bodies=message.bodies,
         affected=letters.told_components(message),
         started_at=incident.started_at,
         said_at=at or timezone.now(),

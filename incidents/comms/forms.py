@@ -1,5 +1,6 @@
 """Writing an update, and ending a duty without one."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,8 @@ from incidents.comms.models import LegalDeadline, Message
 from incidents.lifecycle.actions import FUTURE_SLACK
 from incidents.lifecycle.forms import SeenForm, UtcField
 from incidents.lifecycle.models import Incident
-from statuspage.models import Notice, Vendor
+from statuspage import languages
+from statuspage.models import TITLE_LENGTH, Notice, Vendor
 from statuspage.publish import BODY_LENGTH
 
 
@@ -40,7 +42,55 @@ def ask_what_it_asserts(form: forms.Form, text: str) -> None:
         form.add_error("asserts", actions.ask_of(found))
 
 
-class UpdateForm(SeenForm):
+Words = Mapping[str, str] | None  # by language
+
+
+class InLanguages(forms.Form):
+    """Optional fields for title and text in each further language of the page."""
+
+    def __init__(self, *args: Any, titles: Words = None, bodies: Words = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.others = list(languages.names().items())[1:]
+        for code, name in self.others:
+            attrs = {"lang": code, "dir": "auto"}
+            self.fields[f"title_{code}"] = forms.CharField(
+                label=f"Title in {name}",
+                required=False,
+                max_length=TITLE_LENGTH,
+                initial=(titles or {}).get(code, ""),
+                widget=forms.TextInput(attrs=attrs),
+            )
+            self.fields[f"text_{code}"] = forms.CharField(
+                label=f"Text in {name}",
+                required=False,
+                max_length=5000,
+                initial=(bodies or {}).get(code, ""),
+                widget=forms.Textarea(attrs={"rows": 6, **attrs}),
+            )
+
+    def visible_fields(self) -> list[forms.BoundField]:
+        """Those that always stand open."""
+        return [field for field in super().visible_fields() if not field.name.startswith(("title_", "text_"))]
+
+    @property
+    def in_languages(self) -> list[tuple[str, forms.BoundField, forms.BoundField, bool]]:
+        """Name, title, text of each language, and whether there is something in it to look at."""
+        rows = [(name, self[f"title_{code}"], self[f"text_{code}"]) for code, name in self.others]
+        return [(name, *both, any(one.value() or one.errors for one in both)) for name, *both in rows]  # type: ignore[misc]
+
+    @property
+    def is_translated(self) -> bool:
+        return any(filled for *_, filled in self.in_languages)
+
+    def told(self) -> dict[str, dict[str, str]]:
+        """`titles` and `bodies` by language, those that were filled in."""
+        return {
+            names: {code: said for code, _ in self.others if (said := self.cleaned_data[f"{start}_{code}"].strip())}
+            for names, start in (("titles", "title"), ("bodies", "text"))
+        }
+
+
+class UpdateForm(InLanguages, SeenForm):
     status = forms.ChoiceField(
         label="State",
         widget=forms.RadioSelect,
@@ -162,7 +212,7 @@ class NoticeForm(forms.Form):
         return "\n\n".join(parts).replace("\r\n", "\n")
 
 
-class RewriteForm(forms.Form):
+class RewriteForm(InLanguages):
     """The text of an update that waits for approval."""
 
     said = forms.CharField(label="For customers: status page and mail", max_length=5000, widget=forms.Textarea)

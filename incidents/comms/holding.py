@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from incidents.comms import actions, duties, letters, queries
 from incidents.comms.models import CommsDuty, Message
@@ -11,6 +12,7 @@ from incidents.comms.turns import each_incident
 from incidents.lifecycle.models import Incident, Role
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
+from statuspage import languages, rhythm
 from statuspage.models import Component, Notice
 
 
@@ -59,20 +61,21 @@ def _send_holding(incident: Incident, hold: list[CommsDuty], now: datetime) -> l
     """
     mails = any(duty.audience == "customers" for duty in hold)
     used = max(_holdings_before(duty) for duty in hold) + 1
+    texts = languages.in_each(lambda: holding_text(incident))
+    own = texts.pop(languages.own())
     message = incident.messages.create(
         audience=Message.Audience.CUSTOMERS if mails else Message.Audience.PAGE,
         kind=Message.Kind.HOLDING,
         status=Message.Status.SENT,
         public_status=_shown_status(incident),
-        text=holding_text(incident),
+        text=own,
+        bodies=texts,
         written_at=now,
         sent_at=now,
         content_hash="",
     )
     message.incident = incident
-    message.content_hash = actions.content_hash(
-        message.text, audience=message.audience, public_status=message.public_status, next_update_by=None
-    )
+    message.content_hash = actions.hash_of(message)
     message.save(update_fields=["content_hash"])
     actions.leave(message)
     ledger.append("message.held", subject=incident.ref, by=None, audience=message.audience, sha256=message.content_hash)
@@ -87,7 +90,10 @@ def _shown_status(incident: Incident) -> str:
 
 
 def holding_text(incident: Incident) -> str:
-    """The policy's pre-approved words. Before the first update they say only that we are looking at it."""
+    """The policy's pre-approved words, in the active language.
+
+    Before the first update they say only that we are looking at it.
+    """
     last = (
         incident.messages.filter(
             audience__in=[Message.Audience.CUSTOMERS, Message.Audience.PAGE],
@@ -98,12 +104,12 @@ def holding_text(incident: Incident) -> str:
         .first()
     )
     if last and last.sent_at and last.public_status != Incident.Status.RESOLVED:
-        return f"We are still working on it; there is nothing new since {last.sent_at:%H:%M} UTC."
+        nothing = _("We are still working on it; there is nothing new since %(clock)s UTC.")
+        return nothing % {"clock": f"{last.sent_at:%H:%M}"}
     hit = (row for row in letters.nameable(incident) if row.state != Component.State.OPERATIONAL)
-    names = ", ".join(row.component.name for row in hit)
-    return (
-        f"We are investigating a problem with {names or settings.ORGANISATION}. We will say more as soon as we know it."
-    )
+    names = rhythm.comma(row.component.name for row in hit)
+    looking = _("We are investigating a problem with %(what)s. We will say more as soon as we know it.")
+    return looking % {"what": names or settings.ORGANISATION}
 
 
 def _warn(incident: Incident, broken: list[CommsDuty], used: letters.Used | None, now: datetime) -> None:

@@ -9,13 +9,15 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 
 from incidents.comms.approvals import Seat
 from incidents.comms.models import CommsDuty, Escalation, Message
 from incidents.lifecycle.models import Incident, IncidentComponent
 from irportal import prose
 from irportal.outbox.audiences import LEAVE
-from statuspage import languages, rhythm
+from statuspage import languages, rhythm, rollup
 from statuspage.audiences import told_alone
 from statuspage.models import Component, Notice
 
@@ -59,7 +61,8 @@ def elsewhere(at: datetime) -> list[tuple[str, str]]:
     found = []
     for city, zone in ZONES:
         local = at.astimezone(ZoneInfo(zone))
-        found.append((f"{local:%H:%M}", city if local.date() == at.date() else f"{city} ({local:%A})"))
+        named = _("%(city)s (%(weekday)s)") % {"city": _(city), "weekday": date_format(local, "l")}
+        found.append((f"{local:%H:%M}", _(city) if local.date() == at.date() else named))
     return found
 
 
@@ -96,7 +99,7 @@ def _affected(message: Message) -> list[dict[str, Any]]:
     alone = told_alone(message.incident.ref, [component for component, _ in told])
     rows = [(each.name, Component.State(state)) for each, state in told if _may_be_named(each, alone)]
     rows.sort(key=lambda row: WORST.index(row[1]))
-    return [{"name": name, "state": state.label.lower(), "look": SHAPES[state]} for name, state in rows]
+    return [{"name": name, "state": str(rollup.INSIDE[state]), "look": SHAPES[state]} for name, state in rows]
 
 
 def told_before(message: Message) -> list[Message]:
@@ -128,19 +131,22 @@ def _customer_letter(message: Message) -> Letter:
     earlier = told_before(message)
     topic = "holding" if message.kind == Message.Kind.HOLDING else "update"
     at = message.next_update_by
+    notice = Notice.objects.filter(ref=incident.ref).first()
+    title = notice.here if notice else languages.here(incident.title, {})
     known = earlier[0] if earlier and earlier[0].public_status != Incident.Status.RESOLVED else None
     return _letter(
         topic,
         {
             "incident": incident,
             "message": message,
-            "status": Incident.Status(message.public_status).label,
+            "title": title.words,
+            "body": message.here,
+            "status": Notice.Status(message.public_status).label,
+            "stage": rollup.INSIDE[message.public_status],
             "is_resolved": message.public_status == Incident.Status.RESOLVED,
             "affected": _affected(message),
-            "body_html": prose.render(message.text),
-            "earlier": [(row, Incident.Status(row.public_status).label, prose.render(row.text)) for row in earlier],
+            "earlier": [(row, Notice.Status(row.public_status).label) for row in earlier],
             "known": known,
-            "known_html": prose.render(known.text) if known else "",
             "zones": elsewhere(at) if at else [],
             "page_url": page_url(incident),
         },

@@ -11,6 +11,7 @@ from incidents.comms import wording
 from incidents.lifecycle.models import Incident, Role
 from incidents.policy.matrix import SHORT_CLOCK
 from incidents.policy.models import EscalationRule, MatrixCell
+from statuspage import languages
 
 
 class Message(models.Model):
@@ -45,6 +46,8 @@ class Message(models.Model):
     status = models.CharField(max_length=8, choices=Status, default=Status.DRAFT)
     public_status = models.CharField(max_length=14, choices=Incident.Status)
     text = models.TextField(max_length=5000)
+    titles = models.JSONField(default=dict, blank=True, help_text="The title in other languages, by language")
+    bodies = models.JSONField(default=dict, blank=True, help_text="The text in other languages, by language")
     next_update_by = models.DateTimeField(null=True)
     asserts = models.BooleanField(
         default=False, help_text="Names a cause, exposed data, liability or compensation: approved like a notice"
@@ -86,6 +89,17 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.incident.ref} {self.get_audience_display()}: {self.text[:40]}"
+
+    @property
+    def here(self) -> languages.Text:
+        """The text, in the active language where it was given in it."""
+        return languages.here(self.text, self.bodies)
+
+    @property
+    def in_other_languages(self) -> list[tuple[str, str, str]]:
+        """Every language it was given in besides the page's own, as its name, the title and the text."""
+        given = [code for code in languages.NAMES if code in self.titles or code in self.bodies]
+        return [(languages.NAMES[code], self.titles.get(code, ""), self.bodies.get(code, "")) for code in given]
 
     @property
     def is_notice(self) -> bool:

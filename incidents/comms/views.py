@@ -100,6 +100,7 @@ def _change(form: UpdateForm) -> Update:
     names = ("status", "at", "reason", "customer_text", "internal_text")
     said: dict[str, Any] = {name: form.cleaned_data[name] for name in names}
     said |= {name: form.cleaned_data.get(name) for name in ("next_update_by", "corrects") if name in form.fields}
+    said |= form.told()
     return Update(**said, unapproved=form.why_unapproved(), asserts=asserted(form))
 
 
@@ -117,7 +118,9 @@ def _asked(request: StaffRequest, incident: Incident, change: Update) -> str:
 def _fingerprint(change: Update) -> str:
     """Binds the button that sends to what the person previewed."""
     return actions.content_hash(
-        f"{change.customer_text}\0{change.internal_text}\0{change.corrects}",
+        "\0".join(
+            map(str, (change.customer_text, change.internal_text, change.corrects, change.titles, change.bodies))
+        ),
         audience=change.reason,
         public_status=change.status,
         next_update_by=change.next_update_by,
@@ -185,9 +188,15 @@ def _preview(request: StaffRequest, incident: Incident, form: UpdateForm, notice
         asserts=change.asserts,
         notice=notice,
         page_html=prose.render(change.customer_text),
+        others=_in_other_languages(change),
         customer_mail=_as_read(shown.customer),
         internal_mail=_as_read(shown.internal),
     )
+
+
+def _in_other_languages(change: Update) -> list[tuple[str, str, str]]:
+    rows = Message(titles=change.titles or {}, bodies=change.bodies or {}).in_other_languages
+    return [(name, title, prose.render(body)) for name, title, body in rows]
 
 
 @require_POST
@@ -270,7 +279,8 @@ def rewrite(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
     form = _rewrite_form(request, message)
 
     def rewrite_it(data: dict[str, Any]) -> None:
-        actions.rewrite(message, text=form.text(), asserts=asserted(form), by=request.user)
+        others = form.told() if isinstance(form, RewriteForm) else {}
+        actions.rewrite(message, text=form.text(), asserts=asserted(form), by=request.user, **others)
 
     if carried_out(form, rewrite_it):
         messages.success(request, "Saved. Approvals of the old text are void.")
@@ -288,7 +298,7 @@ def _rewrite_form(
         return StatementForm(said, text=message.text)
     if message.is_postmortem:
         return PublicPostmortemForm(said, text=message.text)
-    return RewriteForm(said, text=message.text, asserts=message.asserts)
+    return RewriteForm(said, text=message.text, asserts=message.asserts, titles=message.titles, bodies=message.bodies)
 
 
 @require_http_methods(["GET", "POST"])

@@ -130,6 +130,8 @@ class Migration(migrations.Migration):
                 ('status', models.CharField(choices=[('draft', 'Draft'), ('sent', 'Sent'), ('returned', 'Returned')], default='draft', max_length=8)),
                 ('public_status', models.CharField(choices=[('investigating', 'Investigating'), ('identified', 'Identified'), ('monitoring', 'Monitoring'), ('resolved', 'Resolved')], max_length=14)),
                 ('text', models.TextField(max_length=5000)),
+                ('titles', models.JSONField(blank=True, default=dict, help_text='The title in other languages, by language')),
+                ('bodies', models.JSONField(blank=True, default=dict, help_text='The text in other languages, by language')),
                 ('next_update_by', models.DateTimeField(null=True)),
                 ('asserts', models.BooleanField(default=False, help_text='Names a cause, exposed data, liability or compensation: approved like a notice')),
                 ('override_reason', models.CharField(blank=True, help_text='Why the outside is told at a severity that tells it nothing', max_length=300)),

@@ -203,6 +203,7 @@ def _updates(incident: Incident) -> list[dict[str, Any]]:
             "status": message.get_public_status_display(),
             "holding": message.kind == Message.Kind.HOLDING,
             "text": message.text,
+            "others": message.in_other_languages,
         }
         for message in public.order_by("sent_at", "id")
     ]

@@ -1,17 +1,20 @@
 """Words and shapes of the public page. Everything is UTC, whatever time zone the request has."""
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
 from django import template
 from django.conf import settings
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from irportal import prose as text
 from irportal.outbox import wire
-from statuspage import rhythm, rollup
-from statuspage.models import Component
+from statuspage import languages, rhythm, rollup
+from statuspage.languages import Text
+from statuspage.models import Component, ComponentGroup, Maintenance, MaintenanceUpdate, Notice, NoticeUpdate
 
 register = template.Library()
 
@@ -41,7 +44,7 @@ def tone(state: str) -> str:
 
 @register.filter
 def state_word(state: str) -> str:
-    return Component.State(state).label
+    return str(Component.State(state).label)
 
 
 @register.simple_tag
@@ -79,10 +82,49 @@ def month(at: date) -> str:
 
 
 @register.filter
+def inside(word: str) -> str:
+    """A state, status or impact as it is written in a sentence."""
+    return str(rollup.INSIDE[word])
+
+
+@register.filter
 def prose(source: str) -> SafeString:
     return text.render(source)
 
 
+# What people wrote: kept apart from our words in whichever direction it runs, and spoken in its own language
+
+
+@register.simple_tag
+def title(told: Notice | Maintenance) -> SafeString:
+    return format_html("<bdi{}>{}</bdi>", lang(told.here), told.here.words)
+
+
+@register.simple_tag
+def names(parts: Iterable[Component | ComponentGroup]) -> SafeString:
+    """The names of components and groups in one line."""
+    return format_html_join(rhythm.comma(["", ""]), "<bdi>{}</bdi>", ((part.name,) for part in parts))
+
+
+@register.simple_tag
+def own_language() -> SafeString:
+    """The attribute for what is written in one language only, on pages in another."""
+    return lang(Text("", languages.own()))
+
+
+@register.simple_tag
+def said(update: NoticeUpdate | MaintenanceUpdate) -> SafeString:
+    return format_html('<div class="said" dir="auto"{}>{}</div>', lang(update.here), text.render(update.here.words))
+
+
+@register.simple_tag
+def gist(update: NoticeUpdate | MaintenanceUpdate) -> SafeString:
+    """The beginning of a text in bare words."""
+    words = Truncator(text.plain(update.here.words)).words(30, truncate="…")
+    return format_html('<p dir="auto"{}>{}</p>', lang(update.here), words)
+
+
 @register.filter
-def plain(source: str) -> str:
-    return text.plain(source)
+def lang(here: Text) -> SafeString:
+    """The attribute that names the language of a text where it is not the page's, so that it is spoken rightly."""
+    return format_html("") if here.language == languages.current() else format_html(' lang="{}"', here.language)
