@@ -127,7 +127,7 @@ def post(topic: str, token: str) -> dict[str, str]:
 def sign_in_letter(token: str) -> Letter:
     """Brings one of a customer's people the link to the private page."""
     link = settings.PUBLIC_BASE_URL + reverse("customers:enter", args=[token])
-    return _letter("sign_in", "Sign in", {"link": link})
+    return _letter("sign_in", gettext("Sign in"), {"link": link})
 
 
 def _link(topic: str, token: str) -> str:

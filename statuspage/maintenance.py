@@ -28,8 +28,7 @@ Status = Maintenance.Status
 
 TOPIC, AUDIENCE = "maintenance", "customers"
 ANY = Notice.Impact.CRITICAL.value  # from which impact on somebody wants to hear of incidents is no matter here
-CHANGED, BEGUN, DONE = "The plan was changed.", "The maintenance has begun.", "The maintenance is done."
-CALLED_OFF = "This maintenance will not take place."
+CHANGED, BEGUN, DONE, CALLED_OFF = MaintenanceUpdate.BY_ITSELF
 
 
 class Standing(NamedTuple):

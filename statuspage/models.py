@@ -17,10 +17,11 @@ from django.db.models import Case, Exists, Expression, F, OuterRef, Prefetch, Q,
 from django.db.models.functions import Coalesce, Length, Lower, StrIndex, Substr
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from irportal.outbox.models import Endpoint
-from statuspage.languages import NAMES, Text, here
+from statuspage.languages import NAMES, Text, current, here
 
 BASE36 = string.digits + string.ascii_lowercase
 TITLE_LENGTH = 200
@@ -721,6 +722,13 @@ class MaintenanceUpdate(models.Model):
         UPDATE = "update"
         MOVED = "moved"
 
+    BY_ITSELF = (  # what is said where nobody wrote anything
+        gettext_noop("The plan was changed."),
+        gettext_noop("The maintenance has begun."),
+        gettext_noop("The maintenance is done."),
+        gettext_noop("This maintenance will not take place."),
+    )
+
     maintenance = models.ForeignKey(Maintenance, on_delete=models.PROTECT, related_name="updates")
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
     kind = models.CharField(max_length=6, choices=Kind, default=Kind.UPDATE)
@@ -748,6 +756,8 @@ class MaintenanceUpdate(models.Model):
 
     @property
     def here(self) -> Text:
+        if self.body in self.BY_ITSELF:
+            return Text(gettext(self.body), current())
         return here(self.body, {})
 
 

@@ -6,6 +6,7 @@
 import ast
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +16,16 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parent.parent
+NEVER = datetime(2026, 1, 1, tzinfo=UTC)  # in place of when: the same sources give the same bytes
 LOCALES = sorted(folder.name for folder in (ROOT / "locale").iterdir())
 # How many of the arguments are a context, a text, its plural
+PLURALS = {
+    "de": "nplurals=2; plural=(n != 1);",
+    "fr": "nplurals=2; plural=(n > 1);",
+    "es": "nplurals=2; plural=(n != 1);",
+    "ja": "nplurals=1; plural=0;",
+    "pt_BR": "nplurals=2; plural=(n > 1);",
+}
 CALLS = {"gettext": (0, 1, 0), "pgettext": (1, 1, 0), "ngettext": (0, 1, 1), "npgettext": (1, 1, 1)}
 NAMES = {f"{name}{end}": counts for name, counts in CALLS.items() for end in ("", "_lazy", "_noop")} | {
     "_": CALLS["gettext"]
@@ -40,8 +49,7 @@ def messages() -> dict[Message, list[str]]:
         for file in sorted((ROOT / package).rglob("*.py")):
             _add(found, file, in_python(file.read_text()))
     for file in sorted((ROOT / "templates").rglob("*.*")):
-        if "{% load" in (source := file.read_text()) and "i18n" in source:
-            _add(found, file, in_template(source))
+        _add(found, file, in_template(file.read_text()))
     return found
 
 
@@ -84,7 +92,9 @@ def source_of(locale: str) -> Path:
 
 def read(locale: str) -> Catalog:
     with source_of(locale).open("rb") as file:
-        return read_po(file, locale=locale)
+        found = read_po(file, locale=locale)
+    found.creation_date = found.revision_date = NEVER
+    return found
 
 
 def compiled(catalogue: Catalog) -> bytes:
@@ -92,6 +102,13 @@ def compiled(catalogue: Catalog) -> bytes:
     written = BytesIO()
     write_mo(written, catalogue)
     return written.getvalue()
+
+
+def _drop_dates(file: Path) -> None:
+    """And names: they say nothing the record of changes does not, and differ with every run."""
+    dull = ('"POT-', '"PO-', '"Last-', '"Language-Team', '"Report-', '"Project-', '"Generated-')
+    kept = [line for line in file.read_text().splitlines(keepends=True) if not line.startswith(dull)]
+    file.write_text("".join(kept).lstrip())
 
 
 def update() -> None:
@@ -105,7 +122,7 @@ def update() -> None:
             ("MIME-Version", "1.0"),
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Content-Transfer-Encoding", "8bit"),
-            ("Plural-Forms", new.plural_forms),
+            ("Plural-Forms", PLURALS[locale]),
         ]
         for message, files in there.items():
             known = old.get(message.id, message.context or None)
@@ -119,6 +136,7 @@ def update() -> None:
             )
         with source_of(locale).open("wb") as file:
             write_po(file, new, width=110, sort_by_file=True)
+        _drop_dates(source_of(locale))
         source_of(locale).with_suffix(".mo").write_bytes(compiled(read(locale)))
 
 

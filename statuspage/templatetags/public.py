@@ -127,4 +127,4 @@ def gist(update: NoticeUpdate | MaintenanceUpdate) -> SafeString:
 @register.filter
 def lang(here: Text) -> SafeString:
     """The attribute that names the language of a text where it is not the page's, so that it is spoken rightly."""
-    return format_html("") if here.language == languages.current() else format_html(' lang="{}"', here.language)
+    return SafeString() if here.language == languages.current() else format_html(' lang="{}"', here.language)
