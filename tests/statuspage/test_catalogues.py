@@ -17,6 +17,7 @@ from tests.statuspage.factories import component, past_incident, planned, subscr
 from tests.statuspage.factories import publish as tell
 
 MARKED = messages.messages()
+HOUR = timedelta(hours=1)
 PLACES = re.compile(r"%\(\w+\)s|\{\w+\}|</?\w+|href=|class=|style=")
 
 
