@@ -11,7 +11,7 @@ from statuspage import calendar, editions, maintenance, timetable
 from statuspage.models import Component, Document, Maintenance
 from tests.statuspage.factories import announced, component, past_incident, publish
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("new_process")]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 EVIL = "Über; a, b \\ c\r\nBEGIN:VALARM\r\n" + "漢字🚨 " * 40 + "\x07\x0b"
 
@@ -141,8 +141,7 @@ def test_nothing_changed_is_the_same_bytes_and_304(client, work, freezer):
     assert client.get("/calendar.ics", headers={"If-None-Match": first["ETag"]}).status_code == 304
 
 
-def test_the_past_stays_for_ninety_days_and_leaves_by_itself(client, board, freezer, monkeypatch):
-    monkeypatch.setattr(editions, "_built", set())
+def test_the_past_stays_for_ninety_days_and_leaves_by_itself(client, board, freezer):
     past_incident("INC-1", started_at=timezone.now() - 80 * DAY)
     editions.run_due(timezone.now())
     over = timezone.now() - 80 * DAY + timedelta(minutes=34)
@@ -156,8 +155,7 @@ def test_the_past_stays_for_ninety_days_and_leaves_by_itself(client, board, free
     assert b"incident-" not in bytes(Document.objects.get(path="/calendar.ics").body)
 
 
-def test_a_component_that_is_deleted_takes_its_calendar_along(board, monkeypatch):
-    monkeypatch.setattr(editions, "_built", set())
+def test_a_component_that_is_deleted_takes_its_calendar_along(board):
     editions.run_due(timezone.now())
     path = f"/components/{board.code}.ics"
     assert Document.objects.filter(path=path).exists()

@@ -18,13 +18,7 @@ from statuspage.models import Change, Component, Document, Edition, Notice
 from tests import database
 from tests.statuspage.factories import component, past_incident, publish
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def no_memory(monkeypatch):
-    """Each test is a process that has not looked at the edition yet."""
-    monkeypatch.setattr(editions, "_built", set())
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("new_process")]
 
 
 def settle() -> None:

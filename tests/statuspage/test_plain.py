@@ -7,16 +7,15 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from statuspage import editions, plain
+from statuspage import plain
 from statuspage.models import Document, Notice
 from tests.statuspage.factories import component, past_incident, publish
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("new_process")]
 
 
 @pytest.fixture
-def folder(tmp_path, freezer, monkeypatch):
-    monkeypatch.setattr(editions, "_built", set())  # as in a process that has not looked yet
+def folder(tmp_path, freezer):
     publish("investigating", (component("Agent API"), "major_outage"))
     past_incident("INC-1", started_at=timezone.now() - timedelta(days=40))
     call_command("publish", to=tmp_path / "www")

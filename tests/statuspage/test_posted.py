@@ -81,7 +81,7 @@ def test_a_link_is_posted_there_and_its_button_begins_the_subscription(client, i
     assert not inside.posted
     engine.run_once()
     assert not Subscriber.objects.exists()
-    assert "You hear about Agent API" in client.get(link(inside)).content.decode()
+    assert "You hear about <bdi>Agent API</bdi>" in client.get(link(inside)).content.decode()
     for deed in (client.get, client.head):
         deed(link(inside))
     assert not Subscriber.objects.exists()
@@ -226,13 +226,13 @@ def test_what_waits_for_an_endpoint_that_left_is_not_sent(client, inside):
     tell()
     fan_out.fan_out_pending(timezone.now())
     reader = Subscriber.objects.get()
-    client.post(urlsplit(leave_url(reader.code)).path)
+    client.post(urlsplit(leave_url(reader.code, "en")).path)
     assert Delivery.objects.get(announcement__audience="test-everybody").state == "suppressed"
 
 
 def test_who_left_can_begin_anew(client, inside):
     begin(client, inside)
-    client.post(urlsplit(leave_url(Subscriber.objects.get().code)).path)
+    client.post(urlsplit(leave_url(Subscriber.objects.get().code, "en")).path)
     SubscriptionRequest.objects.update(mailed=False)
     begin(client, inside)
     tell()

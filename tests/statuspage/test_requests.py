@@ -90,7 +90,7 @@ def test_a_mail_brings_a_link_whose_button_begins_the_subscription(client, smtp_
     engine.run_once()
     assert smtp_relay.addresses == [ANN]
 
-    assert "You hear about Agent API" in client.get(link()).content.decode()
+    assert "You hear about <bdi>Agent API</bdi>" in client.get(link()).content.decode()
     assert not Subscriber.objects.exists()
     assert "You get updates from now on" in client.post(link()).content.decode()
     assert [row["address"] for row in subscribers([api.pk])] == [ANN]
