@@ -21,7 +21,7 @@ PAGES += [f"/api/v2/scheduled-maintenances{part}.json" for part in ("", "/upcomi
 def words(answer) -> str:
     """The text of a page with its white space folded."""
     text = " ".join(re.sub(r"<[^>]+>", " ", answer.content.decode()).split())
-    return re.sub(r" ([.,;])", r"\1", text)
+    return re.sub(r" ([.,:;])", r"\1", text)
 
 
 def test_a_calm_page_says_so(client):
