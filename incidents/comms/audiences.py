@@ -40,11 +40,12 @@ def _ai_harm(incident: Incident) -> bool:
 
 def customers_of(incident: Incident) -> dict[str, Any]:
     """The facts that name the customer audience of this incident; they are frozen into its announcements."""
-    alone = told_alone(incident.ref, [row.component for row in incident.components.select_related("component")])
+    rows = list(incident.components.select_related("component"))
+    alone = told_alone(incident.ref, [row.component for row in rows])
     if reaches_all(incident.policy_version.rules(), incident.severity, facts_of(incident)):
         return {"components": None, "alone": alone}
-    touched = incident.components.exclude(state=Component.State.OPERATIONAL)
-    return {"components": sorted(touched.values_list("component_id", flat=True)), "alone": alone}
+    touched = sorted(row.component_id for row in rows if row.state != Component.State.OPERATIONAL)
+    return {"components": touched, "alone": alone}
 
 
 def readers_of(incident: Incident, impact: str = "") -> dict[str, Any]:

@@ -182,13 +182,14 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
         used = before[-limit:] == ["holding"] * limit
         duty.otherwise = queries.otherwise(duty, used)  # type: ignore[attr-defined]
     entries = list(incident.timeline.select_related("author", "corrected_by").order_by("-occurred_at", "-pk"))
+    readers = readers_of(incident)
     return {
         "incident": incident,
         "now": now,
         "slab": queries.lanes(incident, duties, now),
         "waiting": sorted((d for d in duties if d.outcome == "open"), key=lambda d: d.due_at),
         "ended": sorted((d for d in duties if d.outcome != "open"), key=lambda d: d.ended_at or now, reverse=True),
-        "drafts": panels(incident, drafts, request.user),
+        "drafts": panels(drafts, readers, request.user),
         "sent": [message for message in reversed(messages) if message.status == Message.Status.SENT],
         "roles": roles,
         "laws": incident.laws.select_related("entered_by", "withdrawn_by"),
@@ -199,7 +200,7 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
         "components": incident.components.select_related("component"),
         "entries": entries,
         "seen": max((entry.pk for entry in entries), default=0),
-        "reach": reach("customers", readers_of(incident)),
+        "reach": reach("customers", readers),
         "notice": Notice.objects.told().filter(ref=incident.ref).first(),
         "fields": initial_fields(incident),
         "targets": targets(incident),
@@ -207,13 +208,12 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
     }
 
 
-def panels(incident: Incident, drafts: list[Message], me: User) -> list[Message]:
-    """The drafts with their approvals: who has given, who is missing, whether `me` can, how many it would reach."""
+def panels(drafts: list[Message], readers: dict[str, Any], me: User) -> list[Message]:
+    """The drafts with their approvals: who gave, who is missing, whether `me` can, how many of `readers` it reaches."""
     if not drafts:
         return drafts
     seats = approvals.seats_of(drafts)
-    facts = readers_of(incident)
-    counts = {audience: reach(audience, facts) for audience in ("customers", "contracts")}
+    counts = {audience: reach(audience, readers) for audience in ("customers", "contracts")}
     for draft in drafts:
         waiting = [seat for seat in seats[draft.pk] if not seat.given]
         mine = [seat for seat in waiting if seat.may_be_taken_by(me)] if draft.author_id != me.pk else []
