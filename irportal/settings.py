@@ -169,6 +169,27 @@ MAINTENANCE_EXCLUDED_FROM_DOWNTIME = env.bool("MAINTENANCE_EXCLUDED_FROM_DOWNTIM
 # Whether the whole page is for signed-in customers: then public addresses show nothing but where to sign in
 PAGE_RESTRICTED = env.bool("PAGE_RESTRICTED", False)
 
+# Where customers may sign in to the private page besides by mail, by OpenID Connect
+CUSTOMER_OIDC_ISSUER = env.str("CUSTOMER_OIDC_ISSUER", "")
+CUSTOMER_OIDC_CLIENT_ID = env.str("CUSTOMER_OIDC_CLIENT_ID", "")
+CUSTOMER_OIDC_CLIENT_SECRET = env.str("CUSTOMER_OIDC_CLIENT_SECRET", "")
+CUSTOMER_OIDC_LABEL = env.str("CUSTOMER_OIDC_LABEL", "")
+_openid = {
+    "CUSTOMER_OIDC_ISSUER": CUSTOMER_OIDC_ISSUER,
+    "CUSTOMER_OIDC_CLIENT_ID": CUSTOMER_OIDC_CLIENT_ID,
+    "CUSTOMER_OIDC_CLIENT_SECRET": CUSTOMER_OIDC_CLIENT_SECRET,
+    "CUSTOMER_OIDC_LABEL": CUSTOMER_OIDC_LABEL,
+}
+if any(_openid.values()) and not all(_openid.values()):
+    _missing = ", ".join(name for name, value in _openid.items() if not value)
+    raise ImproperlyConfigured(f"CUSTOMER_OIDC_... is half set: give {_missing} too, or none of them.")
+if CUSTOMER_OIDC_ISSUER and not re.fullmatch(r"https?://[^\s?#@\\]+", CUSTOMER_OIDC_ISSUER, re.ASCII):
+    raise ImproperlyConfigured(
+        f"CUSTOMER_OIDC_ISSUER is {CUSTOMER_OIDC_ISSUER!r}; give an address such as https://login.example.com."
+    )
+if PRODUCTION and CUSTOMER_OIDC_ISSUER.startswith("http://"):
+    raise ImproperlyConfigured("CUSTOMER_OIDC_ISSUER is http://; production needs https:// for that.")
+
 # Accounts
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]

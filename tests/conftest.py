@@ -40,6 +40,10 @@ for name in (
     "DEAD_MAN_URL",
     "LOG_FORMAT",
     "PAGE_RESTRICTED",
+    "CUSTOMER_OIDC_ISSUER",
+    "CUSTOMER_OIDC_CLIENT_ID",
+    "CUSTOMER_OIDC_CLIENT_SECRET",
+    "CUSTOMER_OIDC_LABEL",
 ):
     os.environ.pop(name, None)
 os.environ |= {"VAR_DIR": str(VAR_DIR), "DJANGO_SETTINGS_MODULE": "irportal.settings", "LOG_LEVEL": "WARNING"}
@@ -73,7 +77,7 @@ from django.utils import timezone  # noqa: E402
 from irportal.outbox import sending  # noqa: E402
 from tests import database  # noqa: E402
 
-pytest_plugins = ["tests.people", "tests.relay", "tests.receiver", "tests.hands"]
+pytest_plugins = ["tests.people", "tests.relay", "tests.receiver", "tests.hands", "tests.statuspage.provider"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

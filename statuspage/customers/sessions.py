@@ -1,4 +1,5 @@
-"""How one of a customer's people signs in: by a link mailed to an address that is the customer's, used once.
+"""How one of a customer's people signs in: by a link mailed to an address that is the customer's, used once, or at a
+provider that says the address is theirs (`openid`).
 
 It has nothing to do with staff: no account, no rights, a cookie of its own that goes to the private page alone.
 """
@@ -42,18 +43,24 @@ def use(token: str, *, instead_of: str) -> str | None:
     ledger.turn()
     now = timezone.now()
     row = asked_with(token, now)
-    customer = Customer.objects.of(row.email) if row else None
-    if row is None or customer is None:
+    cookie = begin(row.email, instead_of=instead_of) if row else None
+    if row is None or cookie is None:
         return None
     row.used_at = now
     row.save(update_fields=["used_at"])
-    return begin(customer, row.email, instead_of=instead_of)
+    return cookie
 
 
 @transaction.atomic
-def begin(customer: Customer, email: str, *, instead_of: str) -> str:
-    """A new session, never one that was there before; what the cookie is to hold. Ends the one it replaces."""
+def begin(email: str, *, instead_of: str) -> str | None:
+    """A new session, never one that was there before; what the cookie is to hold. Ends the one it replaces.
+
+    None when the address, which is known to be theirs, is no customer's.
+    """
     ledger.turn()
+    customer = Customer.objects.of(email)
+    if customer is None:
+        return None
     now, secret = timezone.now(), secrets.token_urlsafe(32)
     CustomerSession.objects.filter(secret=_hash(instead_of)).delete()
     CustomerSession.objects.filter(seen_at__lte=now - CustomerSession.IDLE).delete()

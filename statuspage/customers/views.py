@@ -12,19 +12,20 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
-from django.urls import get_urlconf, set_urlconf
+from django.urls import get_urlconf, reverse, set_urlconf
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from statuspage import requests, snapshot
-from statuspage.customers import sessions
+from statuspage.customers import openid, sessions
 from statuspage.documents import JSON, TOPICS, Kind
 from statuspage.editions import SLOT
 from statuspage.forms import AddressForm
 from statuspage.models import Maintenance, Notice, SubscriptionRequest
 
 COOKIE = "__Secure-customer" if settings.PRODUCTION else "customer"
+BEGUN = "__Secure-customer-begun" if settings.PRODUCTION else "customer-begun"  # while somebody is at the provider
 AT = "/private/"
 
 
@@ -78,7 +79,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     """Ask for a link by mail. One answer whatever the address: nothing is looked up here."""
     form = AddressForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
-        return _show(request, "sign_in", {"form": form}, status=400 if form.errors else 200)
+        return _ask_who(request, form, status=400 if form.errors else 200)
     visitor = requests.visitor_of(get_adapter(request).get_client_ip(request))
     wish = SubscriptionRequest.Wish.SIGN_IN
     requests.ask(wish, requests.Address(form.cleaned_data["email"]), visitor=visitor, at=timezone.now())
@@ -97,6 +98,42 @@ def enter(request: HttpRequest, token: str) -> HttpResponse:
     if cookie is None:
         return _show(request, "enter", {"asked": None}, status=404)
     return remember(redirect("customers:page"), cookie)
+
+
+@login_not_required
+@require_http_methods(["GET"])
+def depart(request: HttpRequest) -> HttpResponse:
+    """Send the browser to the provider. A link, since the policy lets no form of ours lead to another site."""
+    if not settings.CUSTOMER_OIDC_ISSUER:
+        raise Http404("There is no such way to sign in.")
+    if not _is_ours(request):
+        return _kept_by_nobody(redirect("customers:sign-in"))
+    try:
+        url, begun = openid.depart()
+    except openid.Declined as declined:
+        return _decline(request, declined)
+    response = redirect(url)
+    age, only_back = int(openid.LIFE.total_seconds()), reverse("customers:openid-back")
+    response.set_cookie(BEGUN, begun, age, path=only_back, secure=settings.PRODUCTION, httponly=True, samesite="Lax")
+    return _kept_by_nobody(response)
+
+
+@login_not_required
+@require_http_methods(["GET"])
+def come_back(request: HttpRequest) -> HttpResponse:
+    """Sign in whoever the provider sends back, or say why not. Leads nowhere but to the private page."""
+    if not settings.CUSTOMER_OIDC_ISSUER:
+        raise Http404("There is no such way to sign in.")
+    try:
+        email = openid.returned(request.GET, request.COOKIES.get(BEGUN, ""))
+        cookie = sessions.begin(email, instead_of=request.COOKIES.get(COOKIE, ""))
+        if cookie is None:
+            raise openid.Declined(openid.NOBODY)
+        response = remember(redirect("customers:page"), cookie)
+    except openid.Declined as declined:
+        response = _decline(request, declined)
+    response.delete_cookie(BEGUN, path=reverse("customers:openid-back"), samesite="Lax")
+    return response
 
 
 @login_not_required
@@ -119,7 +156,20 @@ def remember(response: HttpResponse, cookie: str) -> HttpResponse:
 
 def _is_pressed(request: HttpRequest) -> bool:
     """Whether a button of ours was pressed, as far as the browser says: no other site signs anybody in or out."""
-    return request.method == "POST" and request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
+    return request.method == "POST" and _is_ours(request)
+
+
+def _is_ours(request: HttpRequest) -> bool:
+    return request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
+
+
+def _decline(request: HttpRequest, declined: openid.Declined) -> HttpResponse:
+    return _ask_who(request, AddressForm(), status=403, declined=str(declined))
+
+
+def _ask_who(request: HttpRequest, form: AddressForm, *, status: int, declined: str = "") -> HttpResponse:
+    context = {"form": form, "declined": declined, "provider": settings.CUSTOMER_OIDC_LABEL}
+    return _show(request, "sign_in", context, status=status)
 
 
 def _show(request: HttpRequest, name: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:

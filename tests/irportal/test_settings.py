@@ -15,6 +15,12 @@ PRODUCTION = {
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "SMTP_URL": "smtp+starttls://portal:hunter2@relay.example.com:587",
 }
+OPENID = {
+    "CUSTOMER_OIDC_ISSUER": "https://login.example",
+    "CUSTOMER_OIDC_CLIENT_ID": "portal",
+    "CUSTOMER_OIDC_CLIENT_SECRET": "hunter2",
+    "CUSTOMER_OIDC_LABEL": "Sign in with Example",
+}
 
 
 def start(show: str = "''", **given: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +32,7 @@ def start(show: str = "''", **given: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_production_starts_with_what_it_needs_and_logs_as_json():
-    assert start("settings.LOG_FORMAT", **PRODUCTION).stdout.strip() == "json"
+    assert start("settings.LOG_FORMAT", **PRODUCTION, **OPENID).stdout.strip() == "json"
 
 
 @pytest.mark.parametrize(
@@ -55,6 +61,10 @@ def test_production_starts_with_what_it_needs_and_logs_as_json():
         ({"METRICS_TOKEN": "short"}, "shorter than 16 characters"),
         ({"ORGANISATION_TIME_ZONE": "Mars/Olympus"}, "give a name such as Europe/Berlin"),
         ({"ORGANISATION_TIME_ZONE": "+02:00"}, "give a name such as Europe/Berlin"),
+        ({"CUSTOMER_OIDC_ISSUER": "https://login.example"}, "CLIENT_SECRET, CUSTOMER_OIDC_LABEL too, or none of them"),
+        (OPENID | {"CUSTOMER_OIDC_ISSUER": "login.example"}, "give an address such as https://login.example.com"),
+        (OPENID | {"CUSTOMER_OIDC_ISSUER": "https://login.example?x=1"}, "give an address such as"),
+        (PRODUCTION | OPENID | {"CUSTOMER_OIDC_ISSUER": "http://login.example"}, "production needs https://"),
         ({"LOG_FORMAT": "xml"}, "it can be json or line"),
     ],
 )

@@ -193,21 +193,31 @@ def test_a_program_without_a_session_is_told_so_in_a_sentence(client):
 # A customer is no member of staff
 
 
-def test_a_customer_gets_into_no_page_of_staff(ann):
+@pytest.fixture(params=["mail", "openid"])
+def anyhow(request, client, globex):
+    """Somebody who signed in, by each way there is."""
+    if request.param == "mail":
+        return request.getfixturevalue("ann")
+    request.getfixturevalue("provider").sign_in(client)
+    assert client.get("/private/").status_code == 200
+    return client
+
+
+def test_a_customer_gets_into_no_page_of_staff(anyhow):
     """Asked as a customer and as nobody, every address of staff answers alike."""
     stranger = Client()
     tried = [one for one in addresses() if one.startswith(("/portal/", "/admin/", "/accounts/"))]
     assert len(tried) > 50
     for address in tried:
-        theirs, nobodys = ann.get(address), stranger.get(address)
+        theirs, nobodys = anyhow.get(address), stranger.get(address)
         assert theirs.status_code == nobodys.status_code, address
         assert theirs.headers.get("Location") == nobodys.headers.get("Location"), address
         assert not theirs.wsgi_request.user.is_authenticated
 
 
-def test_the_cookie_of_a_customer_is_no_session_of_staff(ann):
+def test_the_cookie_of_a_customer_is_no_session_of_staff(anyhow):
     as_staff = Client()
-    as_staff.cookies[settings.SESSION_COOKIE_NAME] = ann.cookies["customer"].value
+    as_staff.cookies[settings.SESSION_COOKIE_NAME] = anyhow.cookies["customer"].value
     assert as_staff.get("/portal/").status_code == 302
 
 
