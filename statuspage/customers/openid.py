@@ -129,7 +129,7 @@ def _asking() -> Iterator[None]:
     except (OSError, HTTPException) as problem:
         log.warning("Customers cannot sign in at their provider: no answer (%s)", type(problem).__name__)
         raise Declined(DOWN) from problem
-    except (jwt.PyJWTError, RecursionError) as problem:
+    except jwt.PyJWTError as problem:
         log.warning("The provider's ID token was not believed: %s", type(problem).__name__)
         raise Declined(UNTRUE) from problem
     finally:

@@ -217,6 +217,9 @@ TROUBLE = {
     "it refuses the code": lambda provider: provider.receiver.answers.update({"/token": [Answer(400)]}),
     "it hangs": lambda provider: provider.receiver.answers.update({"/token": [hang]}),
     "its token is too large": lambda provider: setattr(provider, "token", lambda claims: "x" * 70_000),
+    "its answer is nested without end": lambda provider: provider.receiver.answers.update(
+        {"/token": [Answer(body=b"[" * 30_000)]}
+    ),
     "its answer is a list": lambda provider: provider.receiver.answers.update({"/token": [Answer(body=b"[]")]}),
     "it leads elsewhere": lambda provider: provider.receiver.answers.update(
         {"/token": [Answer(302, {"Location": provider.issuer + "/elsewhere"})]}
