@@ -8,15 +8,18 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import Q
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.outbox.channels import guard
 from irportal.recorded import ReadOnlyAdmin, RecordedAdmin
-from statuspage import editions, subscriptions
+from statuspage import editions, looks, subscriptions
+from statuspage.brand_form import BrandForm
 from statuspage.models import (
+    Brand,
     Choice,
     Component,
     ComponentGroup,
@@ -267,6 +270,42 @@ class CustomerAdmin(RecordedAdmin):
         for address in form.cleaned_data["addresses"]:
             if address not in there:
                 obj.addresses.create(address=address)
+
+
+@admin.register(Brand)
+class BrandAdmin(RecordedAdmin):
+    """One row: the list leads to it, or to a form that adds it. Without it the page has the look it comes with."""
+
+    deed = "brand.changed"
+    form = BrandForm
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and not Brand.objects.exists()
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        brand = looks.current()
+        return redirect("admin:statuspage_brand_change", brand.pk) if brand else redirect("admin:statuspage_brand_add")
+
+    def facts(self, obj: Any, form: forms.ModelForm) -> dict[str, Any]:
+        """Of a picture its name, which holds a hash of what is in it."""
+        changed = [name for name in form.changed_data if name in Brand.PICTURES]
+        return super().facts(obj, form) | {name: obj.pictures.get(name, {}).get("name") for name in changed}
+
+    @transaction.atomic
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm, change: bool) -> None:
+        ledger.turn()
+        were = list(looks.names())
+        chosen = {name: bytes(getattr(obj, name)) for name in Brand.PICTURES}
+        obj.pictures = {name: looks.facts_of(content, name) for name, content in chosen.items() if content}
+        super().save_model(request, obj, form, change)
+        editions.touch_looks(were)
+
+    @transaction.atomic
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        ledger.turn()
+        were = list(looks.names())
+        super().delete_model(request, obj)
+        editions.touch_looks(were)
 
 
 @admin.register(Subscriber)

@@ -17,9 +17,9 @@ from django.db.models import Min
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils.csp import build_policy
+from django.utils.csp import CSP, build_policy
 
-from statuspage import calendar, contract, embedded, feeds, planned, snapshot, spans
+from statuspage import calendar, contract, embedded, feeds, looks, planned, snapshot, spans
 from statuspage.models import Component, Maintenance, Notice, Vendor
 
 HTML, JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
@@ -34,6 +34,8 @@ CALENDAR = "text/calendar; charset=utf-8"
 # Any site may read what is for programs.
 OPEN = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag"}
 FOR_EVER = "public, max-age=315360000, immutable"
+FILES = ("asset", "brand")  # topics whose documents are files, the same for everybody and in every language
+ALONE = {"default-src": [CSP.NONE], "frame-ancestors": [CSP.NONE], "sandbox": True}  # for what somebody uploaded
 COUNT_AGAIN = timedelta(minutes=10)  # less than a hundredth of a percent of 90 days
 ASSETS = [
     "css/status.css",
@@ -74,7 +76,7 @@ class Kind:
     @property
     def worded(self) -> bool:
         """Whether it has words of ours, so that there is one in every language; what programs read has none."""
-        return self.topic != "asset" and self.media not in (JSON, CALENDAR)
+        return self.topic not in FILES and self.media not in (JSON, CALENDAR)
 
     def path(self, subject: Any) -> str:
         """In the active language."""
@@ -89,6 +91,9 @@ class Kind:
             head["Content-Type"] = _media_of(subject)
             head["Access-Control-Allow-Origin"] = "*"
             head["Cache-Control"] = FOR_EVER if settings.PRODUCTION else "public, max-age=60"
+        elif self.topic == "brand":
+            head |= {"Content-Type": _media_of(subject.name), "Cache-Control": FOR_EVER}
+            head["Content-Security-Policy"] = build_policy(ALONE)  # type: ignore[arg-type]
         elif not self.media.startswith("text/html"):
             head |= OPEN
         if self.framed:
@@ -100,7 +105,7 @@ class Kind:
 
 def said(kind: Kind, subject: Any, now: datetime) -> tuple[int, bytes | str | None]:
     """Status and body of a document. A restricted page says only where to sign in; feeds and drawings are gone."""
-    if not settings.PAGE_RESTRICTED or kind.topic == "asset" or kind.status != 200:
+    if not settings.PAGE_RESTRICTED or kind.topic in FILES or kind.status != 200:
         return kind.status, kind.write(subject, now)
     if kind.media == HTML:
         return 200, render_to_string("statuspage/closed.html").encode()
@@ -170,6 +175,7 @@ def _all_maintenance() -> Iterable[str]:
 
 TOPICS = {
     "asset": Topic(lambda: ASSETS, str),
+    "brand": Topic(looks.names, looks.file),
     "now": Topic(lambda: ["-"], lambda key: snapshot.Facts()),
     "uptime": Topic(lambda: ["-"], lambda key: snapshot.Facts()),
     "month": Topic(_all_months, _month),
@@ -248,6 +254,15 @@ def _api(name: str, write: Callable[[snapshot.Facts, datetime], bytes]) -> Kind:
 
 KINDS = [
     Kind("asset", "", "asset", _asset),
+    Kind(
+        "brand",
+        "brand/<str:name>",
+        "brand",
+        lambda file, now: file.content,
+        media="application/octet-stream",
+        args=lambda file: [file.name],
+        key=lambda name: name,
+    ),
     Kind("now", "", "page", snapshot.page, until=_page_until),
     Kind("uptime", "uptime", "uptime", snapshot.uptime_page, until=_uptime_until),
     Kind("now", "404", "not-found", snapshot.not_found, status=404),

@@ -110,6 +110,21 @@ def touch_past(notices: Iterable[Notice], works: Iterable[Maintenance] = ()) -> 
     _note([*own, *shared], Change.Rank.REBUILD)
 
 
+def touch_looks(were: Iterable[str]) -> None:
+    """As `touch`, with every page in its turn: all look different now. `were` are the brand's files before, by name.
+
+    What is new is there before any page names it, and what is old stays until no page does.
+    """
+    names = list(TOPICS["brand"].every())
+    _note([f"brand:{name}" for name in names], Change.Rank.NEWS)
+    worded = dict.fromkeys(kind.topic for kind in KINDS if kind.worded)
+    _note([f"{topic}:{key}" for topic in worded for key in TOPICS[topic].every()], Change.Rank.REBUILD)
+    last = {"rank": Change.Rank.REBUILD, "place": len(settings.PAGE_LANGUAGES) - 1}
+    made = int(timezone.now().timestamp())
+    Change.objects.bulk_create(Change(topic=f"brand:{name}", made=made, **last) for name in were if name not in names)
+    touch()
+
+
 def touch_owned(component: Component) -> None:
     """As `touch`, with every incident that names the component at once: it has left the page, or come to it."""
     for notice in Notice.objects.filter(hits__component=component).distinct():

@@ -1040,6 +1040,34 @@ class CustomerSession(models.Model):
         return f"{self.customer_id}: {self.made_at:%Y-%m-%d %H:%M}"
 
 
+class Brand(models.Model):
+    """How the public page looks, besides its words. One row, or none for the look it comes with."""
+
+    PICTURES = ("logo", "logo_dark", "icon")
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    link_light = models.CharField("links, light", max_length=7, blank=True)
+    link_dark = models.CharField("links, dark", max_length=7, blank=True)
+    mark_light = models.CharField("marks, light", max_length=7, blank=True)
+    mark_dark = models.CharField("marks, dark", max_length=7, blank=True)
+    logo = models.BinaryField(blank=True, default=b"", editable=True)
+    logo_dark = models.BinaryField("logo, dark", blank=True, default=b"", editable=True)
+    icon = models.BinaryField(blank=True, default=b"", editable=True)
+    name_beside_logo = models.BooleanField("the name stands beside the logo", default=False)
+    pictures = models.JSONField(default=dict, editable=False, help_text="Of each picture there is: name and size")
+
+    class Meta:
+        verbose_name = verbose_name_plural = "brand"
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="brand_only_one")]
+
+    def __str__(self) -> str:
+        return "The brand on the public page"
+
+    def colours(self, scheme: str) -> tuple[str, str]:
+        """Of links and of marks, as `#rrggbb`; empty where the page's own stay. `scheme` is light or dark."""
+        return getattr(self, f"link_{scheme}"), getattr(self, f"mark_{scheme}")
+
+
 class Edition(models.Model):
     """The public site as a whole: one row. `version` grows with every document that is written anew.
 

@@ -15,6 +15,7 @@ EDITED = [
     "statuspage.component",
     "statuspage.vendor",
     "statuspage.customer",
+    "statuspage.brand",
     "incidents.rolecontact",
     "outbox.endpoint",
 ]

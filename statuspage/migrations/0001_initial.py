@@ -18,6 +18,26 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='Brand',
+            fields=[
+                ('id', models.PositiveSmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
+                ('link_light', models.CharField(blank=True, max_length=7, verbose_name='links, light')),
+                ('link_dark', models.CharField(blank=True, max_length=7, verbose_name='links, dark')),
+                ('mark_light', models.CharField(blank=True, max_length=7, verbose_name='marks, light')),
+                ('mark_dark', models.CharField(blank=True, max_length=7, verbose_name='marks, dark')),
+                ('logo', models.BinaryField(blank=True, default=b'', editable=True)),
+                ('logo_dark', models.BinaryField(blank=True, default=b'', editable=True, verbose_name='logo, dark')),
+                ('icon', models.BinaryField(blank=True, default=b'', editable=True)),
+                ('name_beside_logo', models.BooleanField(default=False, verbose_name='the name stands beside the logo')),
+                ('pictures', models.JSONField(default=dict, editable=False, help_text='Of each picture there is: name and size')),
+            ],
+            options={
+                'verbose_name': 'brand',
+                'verbose_name_plural': 'brand',
+                'constraints': [models.CheckConstraint(condition=models.Q(('pk', 1)), name='brand_only_one')],
+            },
+        ),
+        migrations.CreateModel(
             name='Component',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

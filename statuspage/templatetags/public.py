@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from typing import Any
 
 from django import template
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -12,7 +14,7 @@ from django.utils.text import Truncator
 
 from irportal import prose as text
 from irportal.outbox import wire
-from statuspage import languages, rhythm, rollup
+from statuspage import languages, looks, rhythm, rollup
 from statuspage.languages import Text
 from statuspage.models import Component, ComponentGroup, Maintenance, MaintenanceUpdate, Notice, NoticeUpdate
 
@@ -22,6 +24,17 @@ register = template.Library()
 @register.simple_tag
 def organisation() -> str:
     return settings.ORGANISATION
+
+
+@register.simple_tag
+def brand() -> dict[str, Any]:
+    """As `looks.shown`. A page that tells somebody that the database does not answer has the look it comes with."""
+    try:
+        return looks.shown()
+    except (OperationalError, InterfaceError):
+        if connection.in_atomic_block:
+            raise
+        return {}
 
 
 @register.simple_tag
