@@ -88,7 +88,9 @@ class BrandForm(forms.ModelForm):
         required=False, help_text="SVG or PNG, at most 64 kB; shown 40 pixels high instead of the name."
     )
     logo_dark = PictureField(required=False, label="Logo, dark", help_text="Only if the other cannot be seen on dark.")
-    icon = PictureField(required=False, help_text="SVG or PNG, best square; what browsers show beside the page's title.")
+    icon = PictureField(
+        required=False, help_text="SVG or PNG, best square; what browsers show beside the page's title."
+    )
 
     class Meta:
         model = Brand
