@@ -104,7 +104,7 @@ class PageWorker(base.Worker):
         self.ready: dict[tuple[bytes, bytes], tuple[bytes, bool]] = {}  # of this second and this edition
         self.date, self.now, self.full = b"", time.monotonic(), False
         self.documents: object = None
-        self.age_said = ""
+        self.ages_said = ("", "")
 
     def run(self) -> None:
         self.site = site.here()
@@ -178,11 +178,11 @@ class PageWorker(base.Worker):
     def forget(self, date: bytes) -> None:
         self.ready = {}
         self.date = date
-        self.documents, self.age_said = self.site.documents, self.site.age
+        self.documents, self.ages_said = self.site.documents, self.site.ages
 
     def answer(self, line: bytes, lines: bytes) -> tuple[bytes, bool] | None:
         """The whole answer and whether the connection ends with it; None when it is not ours to give."""
-        if self.documents is not self.site.documents or self.age_said is not self.site.age:
+        if self.documents is not self.site.documents or self.ages_said is not self.site.ages:
             self.forget(self.date)
         method, _, rest = line.partition(b" ")
         target, _, version = rest.partition(b" ")

@@ -41,8 +41,10 @@ NEWER = f"SELECT {COLUMNS} FROM statuspage_document WHERE version > %s"  # noqa:
 # The site's code, version and oldest version to build on; since when news waits; what time should have changed;
 # whether it is still being built.
 STATE = """SELECT code, version, since,
-    (SELECT min(made) FROM statuspage_change WHERE rank = 0),
-    (SELECT min(due) FROM statuspage_document WHERE due IS NOT NULL),
+    (SELECT min(made) FROM statuspage_change WHERE rank = 0 AND place = 0),
+    (SELECT min(made) FROM statuspage_change WHERE rank = 0 AND place > 0),
+    (SELECT min(due) FROM statuspage_document
+        WHERE due IS NOT NULL AND topic NOT IN (SELECT topic FROM statuspage_change)),
     EXISTS (SELECT 1 FROM statuspage_change WHERE rank = 1)
     FROM statuspage_edition"""
 
@@ -197,7 +199,9 @@ class Site:
         self.code, self.version, self.whole = "", 0, False
         self.right_at = 0.0  # when this was last known to be all there is to say
         self.behind_since: float | None = None  # since when something published waits to be written
+        self.others_behind_since: float | None = None  # the same in another language than the page's own
         self.age = ""  # the words for it in the page's own language, while the site cannot be refreshed
+        self.ages = ("", "")  # those, and what pages in the others say, in the same language
         self.aged_at = 0.0
         self.aged: dict[str, Document] = {}
         self.asked = threading.Event()  # once the database has answered, or refused
@@ -211,25 +215,33 @@ class Site:
             if rest.startswith(OWN):
                 path = languages.at(NOT_FOUND, language)
                 found = self.documents.get(path)
-        if found is None or not self.age:
+        if found is None or not any(self.ages):
             return found
         return self.aged.get(path) or self.aged.setdefault(path, self._with_age(found))
 
     def _with_age(self, found: Document) -> Document:
-        words = age_words(self.as_of, self.aged_at, languages.split(found.path)[0])
-        return found.with_age(words or self.age, self.aged_at)
+        language = languages.split(found.path)[0]
+        own = language == languages.own()
+        words = age_words(self.as_of if own else self.others_as_of, self.aged_at, language)
+        return found.with_age(words, self.aged_at) if words else found
 
     def look_at_clock(self) -> None:
         """Say how old the copy is, once it is too old; again with every minute."""
         now = time.time()
-        words = age_words(self.as_of, now, languages.own()) if self.version else ""
-        if words != self.age:
-            self.aged, self.age, self.aged_at = {}, words, now
+        instants = (self.as_of, self.others_as_of) if self.version else (now, now)
+        own, others = (age_words(as_of, now, languages.own()) for as_of in instants)
+        if (own, others) != self.ages:
+            self.aged, self.age, self.ages, self.aged_at = {}, own, (own, others), now
 
     @property
     def as_of(self) -> float:
-        """Up to when the copy is known to tell everything."""
-        return min(self.right_at, self.behind_since) if self.behind_since else self.right_at
+        """Up to when the copy is known to tell everything in the page's own language."""
+        return min(self.right_at, self.behind_since or self.right_at)
+
+    @property
+    def others_as_of(self) -> float:
+        """The same for the other languages, which are written after it."""
+        return min(self.as_of, self.others_behind_since or self.as_of)
 
     # Keeping up
 
@@ -257,7 +269,7 @@ class Site:
             state = cursor.fetchone()
             if state is None:
                 return
-            code, version, since, news, due, building = state
+            code, version, since, news, news_elsewhere, due, building = state
             anew = code != self.code or not since <= self.version <= version
             changed = []
             if anew or version > self.version:
@@ -268,8 +280,10 @@ class Site:
             self.documents = {**kept, **{document.path: document for document in changed}}
             self.aged, self.code, self.version = {}, code, version
         self.whole = not building
-        late = [at for at in (news, due) if at is not None and at < asked_at - settings.PAGE_STALE_SECONDS]
-        self.behind_since = min(late, default=None)
+        soonest = asked_at - settings.PAGE_STALE_SECONDS
+        self.behind_since = min((at for at in (news, due) if at is not None and at < soonest), default=None)
+        is_late = news_elsewhere is not None and news_elsewhere < soonest
+        self.others_behind_since = news_elsewhere if is_late else None
         self.right_at = asked_at
         self._note(changed, anew=anew)
 

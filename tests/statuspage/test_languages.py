@@ -185,6 +185,24 @@ def test_an_old_copy_says_so_in_each_language(built, tmp_path, freezer):
 
 
 @pytest.mark.django_db
+def test_news_that_waits_in_one_language_makes_no_other_page_old(built, tmp_path, freezer):
+    publish("identified", body="A cable was cut.")
+    editions.refresh()  # the page's own language
+    freezer.shift(timedelta(minutes=3))
+    here = Site(Copy(tmp_path / "page.sqlite3"))
+    here.catch_up()
+    here.look_at_clock()
+    own, other = (here.find(path).answer(Wish()).body for path in ("/", "/de/"))
+
+    assert b'role="status"' not in own
+    assert b'role="status"' in other
+    settle()
+    here.catch_up()
+    here.look_at_clock()
+    assert b'role="status"' not in here.find("/de/").answer(Wish()).body
+
+
+@pytest.mark.django_db
 def test_plain_files_keep_every_language_apart(built, tmp_path):
     plain.write_to(tmp_path)
 

@@ -39,7 +39,7 @@ STAGE = {
 }
 UPDATE = re.compile(
     r'<li>\s*<time datetime="([^"]+)">.*?<h3>(\w+)(?: <span class="kind">([^<]+)</span>)?</h3>'
-    r'\s*<div class="said"><p>(.*?)</p>',
+    r'\s*<div class="said"[^>]*><p>(.*?)</p>',
     re.DOTALL,
 )
 STEP = re.compile(r"<p><small>([^<]+)</small><br ?/?><strong>([^<]+)</strong></p>\s*<p>(.*?)</p>", re.DOTALL)
@@ -193,7 +193,7 @@ class Machine(RuleBasedStateMachine):
             for at, stage, kind, words in UPDATE.findall(html)
         ]
         assert seen == one.said[::-1]
-        assert f"<span>{one.title}</span>" in html
+        assert f"<span><bdi>{one.title}</bdi></span>" in html
         assert f"{STAGE[one.stage]}: {one.title}" in html
         assert f"Impact: {one.impact}" in html
         assert (f"<p>{one.postmortem}</p>" in html) == bool(one.postmortem)
