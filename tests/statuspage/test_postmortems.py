@@ -60,7 +60,7 @@ def test_a_corrected_post_mortem_says_so_and_why(resolved, client, lin, freezer)
     publish_postmortem("INC-42", "A cable was unplugged.", by=lin, reason="It was not cut.")
     text, incident = words(client.get(f"/incidents/{resolved.code}")), public(client, resolved)
 
-    assert "Published 14:30 UTC A cable was unplugged. Corrected 15:30 UTC : It was not cut." in text
+    assert "Published 14:30 UTC A cable was unplugged. Corrected 15:30 UTC: It was not cut." in text
     assert "A cable was cut." not in text
     assert incident["postmortem_published_at"] == "2026-03-03T14:30:00.000Z"
     assert incident["postmortem_body_last_updated_at"] == "2026-03-03T15:30:00.000Z"
@@ -71,7 +71,7 @@ def test_a_withdrawn_post_mortem_is_gone_and_said_to_be(resolved, client, lin):
     withdraw_postmortem("INC-42", reason="It named a customer.", by=lin)
     text, incident = words(client.get(f"/incidents/{resolved.code}")), public(client, resolved)
 
-    assert "The post-mortem was withdrawn. Withdrawn 14:30 UTC : It named a customer." in text
+    assert "The post-mortem was withdrawn. Withdrawn 14:30 UTC: It named a customer." in text
     assert "A cable was cut" not in client.get(f"/incidents/{resolved.code}").content.decode()
     assert (incident["status"], incident["postmortem_body"]) == ("resolved", None)
     assert "A cable was cut" not in client.get("/history.atom").content.decode()
