@@ -141,14 +141,21 @@ def test_nothing_changed_is_the_same_bytes_and_304(client, work, freezer):
     assert client.get("/calendar.ics", headers={"If-None-Match": first["ETag"]}).status_code == 304
 
 
+def write_due() -> None:
+    """The engine's turns until nothing waits, however slow the machine."""
+    editions.run_due(timezone.now())
+    while editions.refresh():
+        pass
+
+
 def test_the_past_stays_for_ninety_days_and_leaves_by_itself(client, board, freezer):
     past_incident("INC-1", started_at=timezone.now() - 80 * DAY)
-    editions.run_due(timezone.now())
+    write_due()
     over = timezone.now() - 80 * DAY + timedelta(minutes=34)
     due = Document.objects.get(path="/calendar.ics").due
     kept = bytes(Document.objects.get(path="/calendar.ics").body)
     freezer.move_to(over + calendar.KEPT, tick=False)
-    editions.run_due(timezone.now())
+    write_due()
 
     assert due == int((over + calendar.KEPT).timestamp())
     assert b"incident-" in kept
@@ -156,12 +163,12 @@ def test_the_past_stays_for_ninety_days_and_leaves_by_itself(client, board, free
 
 
 def test_a_component_that_is_deleted_takes_its_calendar_along(board):
-    editions.run_due(timezone.now())
+    write_due()
     path = f"/components/{board.code}.ics"
     assert Document.objects.filter(path=path).exists()
     editions.touch_component(board)
     board.delete()
-    editions.run_due(timezone.now())
+    write_due()
 
     assert not Document.objects.filter(path=path).exists()
 
