@@ -48,8 +48,10 @@ def test_only_an_admin_may_open_the_settings(client, roles, role):
 @pytest.mark.parametrize("model", sorted(admin.site._registry, key=lambda model: model._meta.label))
 def test_every_settings_list_opens(settings_page, organisation, model):
     deliveries()
-    answer = settings_page.get(f"/admin/{model._meta.app_label}/{model._meta.model_name}/")
+    address = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+    answer = settings_page.get(address, follow=True)  # what has one row leads to its form
     assert answer.status_code == 200
+    assert answer.request["PATH_INFO"].startswith(address)
 
 
 def test_what_a_role_may_do_is_no_setting():
