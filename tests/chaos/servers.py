@@ -73,8 +73,12 @@ class Postgres:
             )
 
     def signal(self, number: int) -> None:
-        """To every process of the cluster: SIGSTOP freezes it, so that it accepts and never answers."""
+        """To every process of the cluster: SIGSTOP freezes it, so that it accepts and never answers.
+
+        The postmaster is held while its children are listed: one that it begins afterwards would be missed.
+        """
         first = int((self.data / "postmaster.pid").read_text().split()[0])
+        os.kill(first, signal.SIGSTOP)
         family = subprocess.run(["ps", "-o", "pid=", "--ppid", str(first)], capture_output=True, text=True).stdout
         for pid in (first, *map(int, family.split())):
             with suppress(ProcessLookupError):
