@@ -16,7 +16,7 @@ from kombu.utils.json import dumps
 class Channel(filesystem.Channel):
     def _put(self, queue: str, message: Any, **given: Any) -> None:  # type: ignore[override]
         """Put a message into the queue: written aside, then renamed, so in order and all at once."""
-        name = f"{monotonic_ns() // 1_000_000}_{uuid4()}.{queue}.msg"
+        name = f"{monotonic_ns():020}_{uuid4()}.{queue}.msg"  # read in the order of names
         aside = Path(self.data_folder_out, f"{name}.part")
         aside.write_text(dumps(message))
         os.replace(aside, aside.with_name(name))
