@@ -6,6 +6,7 @@ app_name = "portal"
 urlpatterns = [
     path("", include("incidents.lifecycle.urls")),
     path("", include("incidents.comms.urls")),
+    path("incidents/", include("incidents.room.urls")),
     path("maintenance/", include("incidents.maintenance.urls")),
     path("incidents/<slug:ref>/postmortem/", include("incidents.postmortems.urls")),
 ]

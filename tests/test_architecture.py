@@ -23,7 +23,7 @@ LEVELS = [
     {"incidents.lifecycle"},
     {
         f"incidents.{name}"
-        for name in ("comms", "runbooks", "evidence", "postmortems", "clocks", "oncall", "maintenance")
+        for name in ("comms", "runbooks", "evidence", "postmortems", "clocks", "oncall", "maintenance", "room")
     },
     {"incidents.workflow"},
     {f"incidents.{name}" for name in ("intake", "drills", "readiness", "plans", "metrics")},

@@ -1,4 +1,4 @@
-"""The list, the declaration, the incident page and the small forms beside it."""
+"""The list, the declaration and the small forms beside an incident."""
 
 from typing import Any
 
@@ -10,31 +10,21 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from incidents import workflow
-from incidents.comms import approvals, laws, queries
-from incidents.comms.actions import outside_rule
-from incidents.comms.audiences import readers_of
-from incidents.comms.letters import initial_fields
-from incidents.comms.models import Message
 from incidents.lifecycle import actions
 from incidents.lifecycle.forms import (
     CorrectionForm,
     DeclareForm,
     ImpactForm,
-    NoteForm,
     RoleForm,
     SeverityForm,
 )
 from incidents.lifecycle.models import Incident, TimelineEntry
 from incidents.policy import matrix
 from incidents.policy.models import IncidentType, PolicyVersion
-from irportal import prose
-from irportal.accounts.models import User
-from irportal.outbox.audiences import reach
-from irportal.parts import StaffRequest, carried_out, render_part
+from irportal.parts import StaffRequest, carried_out
 from irportal.refused import Refused
-from statuspage.models import Notice
 
-LIST, PAGE, DECLARE = (f"incidents/lifecycle/{name}.html" for name in ("list", "incident", "declare"))
+LIST, DECLARE = "incidents/lifecycle/list.html", "incidents/lifecycle/declare.html"
 ONE_FIELD = "incidents/lifecycle/change.html"
 see = permission_required("incidents.view_incident", raise_exception=True)
 command = permission_required("incidents.command_incident", raise_exception=True)
@@ -152,107 +142,12 @@ def starts(rules: matrix.Rules, rank: int) -> str:
     return " · ".join(found) or nothing
 
 
-# The incident page
+# Small forms beside the record
 
 
 def get_incident(ref: str) -> Incident:
     rows = Incident.objects.select_related("type", "policy_version__profile", "declared_by")
     return get_object_or_404(rows.prefetch_related("policy_version__severities"), ref=ref)
-
-
-def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
-    """Everything the incident page shows; its number of queries does not depend on how long the record is."""
-    now = timezone.now()
-    duties = list(incident.duties.select_related("message", "by", "law"))
-    may_withdraw = request.user.has_perm("incidents.waive_duty")
-    answers = not may_withdraw and request.user in laws.answering(incident).values()
-    roles = list(incident.roles.filter(ended_at=None).select_related("person"))
-    held = {row.role: str(row.person) for row in roles}
-    messages = list(incident.messages.select_related("author", "approved_by", "review__by"))
-    drafts = [message for message in messages if message.status == Message.Status.DRAFT]
-    sent = queries.deliveries(messages)
-    for message in messages:
-        message.counts = sent.get(message.announcement_key)  # type: ignore[attr-defined]
-        message.incident = incident
-    for duty in duties:
-        duty.incident = incident
-        duty.owner = queries.owner(duty, held)  # type: ignore[attr-defined]
-        before = [d.outcome for d in duties if d.message_class == duty.message_class and d.seq < duty.seq]
-        limit = incident.policy_version.holding_max_consecutive
-        used = before[-limit:] == ["holding"] * limit
-        duty.otherwise = queries.otherwise(duty, used)  # type: ignore[attr-defined]
-    entries = list(incident.timeline.select_related("author", "corrected_by").order_by("-occurred_at", "-pk"))
-    readers = readers_of(incident)
-    return {
-        "incident": incident,
-        "now": now,
-        "slab": queries.lanes(incident, duties, now),
-        "waiting": sorted((d for d in duties if d.outcome == "open"), key=lambda d: d.due_at),
-        "ended": sorted((d for d in duties if d.outcome != "open"), key=lambda d: d.ended_at or now, reverse=True),
-        "drafts": panels(drafts, readers, request.user),
-        "sent": [message for message in reversed(messages) if message.status == Message.Status.SENT],
-        "roles": roles,
-        "laws": incident.laws.select_related("entered_by", "withdrawn_by"),
-        "may_enter_law": answers or request.user.has_perm("incidents.update_incident"),
-        "may_withdraw_law": answers or may_withdraw,
-        "answers": answers,
-        "may_state": outside_rule(incident) != "no",
-        "components": incident.components.select_related("component"),
-        "entries": entries,
-        "seen": max((entry.pk for entry in entries), default=0),
-        "reach": reach("customers", readers),
-        "notice": Notice.objects.told().filter(ref=incident.ref).first(),
-        "fields": initial_fields(incident),
-        "targets": targets(incident),
-        "note_form": NoteForm(initial={"at": now}),
-    }
-
-
-def panels(drafts: list[Message], readers: dict[str, Any], me: User) -> list[Message]:
-    """The drafts with their approvals: who gave, who is missing, whether `me` can, how many of `readers` it reaches."""
-    if not drafts:
-        return drafts
-    seats = approvals.seats_of(drafts)
-    counts = {audience: reach(audience, readers) for audience in ("customers", "contracts")}
-    for draft in drafts:
-        waiting = [seat for seat in seats[draft.pk] if not seat.given]
-        mine = [seat for seat in waiting if seat.may_be_taken_by(me)] if draft.author_id != me.pk else []
-        draft.seats, draft.mine = seats[draft.pk], mine  # type: ignore[attr-defined]
-        draft.is_last = len(mine) == len(waiting)  # type: ignore[attr-defined]
-        draft.html = prose.render(draft.text)  # type: ignore[attr-defined]
-        draft.reach = counts["contracts" if draft.is_notice else "customers"]  # type: ignore[attr-defined]
-    return drafts
-
-
-def targets(incident: Incident) -> list[dict[str, Any]]:
-    """Each instant with the limit the policy sets for it, counted from detection, and whether it was met."""
-    level = next((row for row in incident.policy_version.severities.all() if row.rank == incident.severity), None)
-    limits = {"acknowledged": "acknowledge", "contained": "contain", "resolved": "resolve"}
-    rows = []
-    for name in ("started", "detected", "acknowledged", "identified", "contained", "recovered", "resolved"):
-        at, amount = getattr(incident, f"{name}_at"), getattr(level, limits.get(name, ""), "")
-        limit = matrix.due(amount, incident.detected_at) if amount else None
-        met = bool(at and limit and at <= limit)
-        rows.append({"name": name.capitalize(), "at": at, "limit": limit, "met": met})
-    return rows
-
-
-@require_GET
-@see
-def incident(request: StaffRequest, ref: str) -> HttpResponse:
-    found = get_incident(ref)
-    return render_part(request, PAGE, "live", page_context(request, found))
-
-
-@require_GET
-@see
-def declared(request: StaffRequest, ref: str) -> HttpResponse:
-    """The page that follows a declaration: the initial message first, ready to copy."""
-    found = get_incident(ref)
-    return render(request, "incidents/lifecycle/declared.html", page_context(request, found))
-
-
-# Small forms beside the record
 
 
 def _newest(incident: Incident) -> int:
@@ -318,16 +213,6 @@ def impact(request: StaffRequest, ref: str) -> HttpResponse:
     if carried_out(form, change):
         return redirect(found)
     return _show(request, found, form, "Change impact", "Save impact")
-
-
-@require_POST
-@record
-def add_note(request: StaffRequest, ref: str) -> HttpResponse:
-    found = get_incident(ref)
-    form = NoteForm(request.POST)
-    if carried_out(form, lambda data: workflow.add_note(found, **data, by=request.user)):
-        return redirect(f"{found.get_absolute_url()}#timeline")
-    return render(request, PAGE, {**page_context(request, found), "note_form": form}, status=400)
 
 
 @require_POST

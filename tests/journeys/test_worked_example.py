@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.journeys.processes import Portal, until
+from tests.journeys.steps import DAY, declare, enter_by_link, sign_in
 
 pytestmark = pytest.mark.browser
-DAY = "2025-10-24"
 STEPS = [
     (
         "Investigating",
@@ -30,29 +30,6 @@ ASSERTS = {
     "Monitoring": (re.compile("^No$"), "Lin, comms lead"),
     "Resolved": (re.compile("^Yes, it needs"), "Edith, executive sponsor and Marek, legal lead"),
 }
-
-
-def sign_in(page: Page, portal: Portal, email: str, password: str) -> None:
-    page.goto(f"{portal.base_url}/portal/")
-    page.get_by_label("Email").fill(email)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("navigation", name="Main")).to_be_visible()
-
-
-def declare(page: Page, portal: Portal, title: str = "Agent API unavailable") -> str:
-    page.goto(f"{portal.base_url}/portal/incidents/declare")
-    page.get_by_label("What do people see?").fill(title)
-    page.get_by_label("What kind of incident is it?").select_option("T01")
-    page.get_by_role("radio", name=re.compile("SEV1")).check()
-    page.get_by_label("Agent API").select_option("major_outage")
-    page.get_by_label("Detection results").select_option("partial_outage")
-    page.get_by_label("What do customers notice?").fill("Every request to the Agent API fails.")
-    page.get_by_label("Started, UTC").fill(f"{DAY} 14:30")
-    page.get_by_label("First noticed, UTC").fill(f"{DAY} 14:30")
-    page.get_by_role("button", name="Declare incident").click()
-    page.wait_for_url("**/declared")
-    return re.search(r"INC-\d+", page.url)[0]
 
 
 def send_update(page: Page, portal: Portal, ref: str, status: str, at: str, text: str) -> None:
@@ -117,13 +94,9 @@ def write_postmortem(page: Page, portal: Portal, ref: str) -> None:
 
 def approve_as_another(chromium: Browser, portal: Portal, ref: str) -> bytes:
     """Lin follows her one-time link, chooses a password, approves, and downloads the PDF."""
-    link = re.search(r"http\S+", portal.manage("staff", "lin@agentguard.example", "--role", "publisher"))[0]
     context = chromium.new_context()
     page = context.new_page()
-    page.goto(link)
-    for field in page.locator("input[type=password]").all():
-        field.fill("a long enough pass phrase 42")
-    page.get_by_role("main").get_by_role("button").first.click()
+    enter_by_link(page, portal, "lin", "publisher")
     page.goto(f"{portal.base_url}/portal/incidents/{ref}/postmortem/")
     page.get_by_role("button", name=re.compile("^Approve")).click()
     expect(page.get_by_role("heading", name="Approved")).to_be_visible()
