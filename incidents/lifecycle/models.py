@@ -54,6 +54,10 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
     def open(self) -> "IncidentQuerySet":
         return self.exclude(status=Incident.Status.RESOLVED)
 
+    def named(self, words: str) -> "IncidentQuerySet":
+        """Whose number (`INC-7` or `7`) is exactly this, or whose title has these words in it; all for no words."""
+        return self.filter(Q(ref__iexact=words) | Q(ref=f"INC-{words}") | Q(title__icontains=words)) if words else self
+
     def locked(self, pk: int) -> "Incident":
         """The row, locked until the transaction ends; always the first lock a deed takes."""
         return self.select_for_update().get(pk=pk)

@@ -3,13 +3,15 @@
 from typing import Any
 
 from django.contrib.auth.decorators import permission_required
-from django.db.models import Max, Min, Q
+from django.core.paginator import Paginator
+from django.db.models import Max, OuterRef, Subquery
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from incidents import workflow
+from incidents.comms.models import CommsDuty
 from incidents.lifecycle import actions
 from incidents.lifecycle.forms import (
     CorrectionForm,
@@ -21,11 +23,13 @@ from incidents.lifecycle.forms import (
 from incidents.lifecycle.models import Incident, TimelineEntry
 from incidents.policy import matrix
 from incidents.policy.models import IncidentType, PolicyVersion
+from irportal.outbox.actions import one_line
 from irportal.parts import StaffRequest, carried_out
 from irportal.refused import Refused
 
 LIST, DECLARE = "incidents/lifecycle/list.html", "incidents/lifecycle/declare.html"
 ONE_FIELD = "incidents/lifecycle/change.html"
+PAGE_ROWS, MOST_OPEN = 30, 100
 see = permission_required("incidents.view_incident", raise_exception=True)
 command = permission_required("incidents.command_incident", raise_exception=True)
 record = permission_required("incidents.update_incident", raise_exception=True)
@@ -34,12 +38,22 @@ record = permission_required("incidents.update_incident", raise_exception=True)
 @require_GET
 @see
 def home(request: StaffRequest) -> HttpResponse:
+    """The open incidents, worst first, and the resolved ones a page at a time; `q` finds by number or title."""
+    words = one_line(request.GET.get("q", ""))[:100]
+    due = CommsDuty.objects.open().filter(incident=OuterRef("pk")).order_by("due_at").values("due_at")[:1]
     rows = (
-        Incident.objects.select_related("type", "policy_version__profile")
+        Incident.objects.named(words)
+        .select_related("type", "policy_version__profile")
         .prefetch_related("policy_version__severities", "components__component")
-        .annotate(next_due=Min("duties__due_at", filter=Q(duties__outcome="open")))
+        .annotate(next_due=Subquery(due))
+        .order_by("-number")
     )
-    context = {"open": rows.open(), "closed": rows.filter(status=Incident.Status.RESOLVED)[:30]}
+    resolved = Paginator(rows.filter(status=Incident.Status.RESOLVED), PAGE_ROWS)
+    context = {
+        "words": words,
+        "open": rows.open().order_by("severity", "-number")[:MOST_OPEN],
+        "page": resolved.get_page(request.GET.get("page")),
+    }
     return render(request, LIST, context)
 
 
