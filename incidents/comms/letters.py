@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from incidents.comms.approvals import Seat
 from incidents.comms.models import CommsDuty, Escalation, Message
 from incidents.lifecycle.models import Incident, IncidentComponent
 from irportal import prose
+from irportal.accounts.models import User
 from irportal.outbox.audiences import LEAVE
 from statuspage import languages, rhythm, rollup
 from statuspage.audiences import told_alone
@@ -171,16 +173,22 @@ def alarm_letter(thread: str, sentence: str) -> Letter:
     return _letter("alarm", {"incident": {"title": "Mail trouble"}, "thread": thread, "sentence": sentence})
 
 
-def initial_fields(incident: Incident) -> list[tuple[str, str]]:
-    """Incident, Severity, Status, Impact, Started, IC: the six fields of the first message."""
-    commander = incident.roles.filter(role="incident_commander", ended_at=None).select_related("person").first()
+def initial_fields(incident: Incident, held: Mapping[str, User] | None = None) -> list[tuple[str, str]]:
+    """Incident, Severity, Status, Impact, Started, IC: the six fields of the first message.
+
+    `held` says who holds which role, where the caller knows.
+    """
+    if held is None:
+        rows = incident.roles.filter(role="incident_commander", ended_at=None).select_related("person")
+        held = {row.role: row.person for row in rows}
+    commander = held.get("incident_commander")
     return [
         ("Incident", f"{incident.ref} {incident.title}"),
         ("Severity", incident.severity_label),
         ("Status", incident.get_status_display()),
         ("Impact", " ".join(incident.impact_text.split())),
         ("Started", f"{incident.started_at:%Y-%m-%d %H:%M} UTC"),
-        ("IC", str(commander.person) if commander else "TBD"),
+        ("IC", str(commander or "TBD")),
     ]
 
 

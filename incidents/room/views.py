@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -22,7 +22,7 @@ from incidents.comms.audiences import readers_of
 from incidents.comms.letters import initial_fields
 from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle.forms import NoteForm
-from incidents.lifecycle.models import Incident, Role, TimelineEntry
+from incidents.lifecycle.models import Incident, IncidentComponent, Role, TimelineEntry
 from incidents.policy import matrix
 from incidents.room import asked, checkpoints
 from irportal import prose
@@ -40,7 +40,9 @@ see = permission_required("incidents.view_incident", raise_exception=True)
 def get_incident(ref: str) -> Incident:
     newest = TimelineEntry.objects.filter(incident=OuterRef("pk")).order_by("-pk").values("pk")[:1]
     rows = Incident.objects.select_related("type", "policy_version__profile", "declared_by")
-    rows = rows.prefetch_related("policy_version__severities", "components__component")
+    rows = rows.prefetch_related(
+        "policy_version__severities", Prefetch("components", IncidentComponent.objects.select_related("component"))
+    )
     return get_object_or_404(rows.annotate(seen=Subquery(newest)), ref=ref)
 
 
@@ -142,13 +144,19 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
         "may_withdraw_law": answers or may_withdraw,
         "answers": answers,
         "may_state": outside_rule(incident) != "no",
-        "entries": _lines(incident)[: LINES + 1],
+        "entries": list(_lines(incident)[: LINES + 1]),
         "lines": LINES,
-        "notice": Notice.objects.told().filter(ref=incident.ref).first(),
-        "fields": initial_fields(incident),
+        "notice": _notice(incident),
+        "fields": initial_fields(incident, held),
         "targets": targets(incident),
         "note_form": NoteForm(initial={"at": now}),
     }
+
+
+def _notice(incident: Incident) -> Notice | None:
+    """What the page says of it, with its post-mortems once it is over."""
+    rows = Notice.objects.filter(ref=incident.ref).select_related("vendor")
+    return (rows if incident.is_open else rows.prefetch_related("postmortems")).first()
 
 
 def _end(duty: CommsDuty) -> datetime:
