@@ -8,7 +8,7 @@ THROWAWAY = PORTAL_MODE=production PUBLIC_BASE_URL=https://status.example.com AL
 TAGS = $(addprefix --tag ,security urls templates admin caches files mail staticfiles)
 SPREAD = --numprocesses auto --dist loadfile --ignore tests/journeys
 
-.PHONY: run test check messages format chaos promises soak machine mutants fuzz-mail equal-answers bench-mail bench-webhooks bench-page
+.PHONY: run test check messages format chaos promises soak machine mutants fuzz-mail equal-answers bench-mail bench-webhooks bench-page bench-staff
 
 run: ## set everything up and run the portal with demo data: http://127.0.0.1:8000 (PORT=8001 for another)
 	@.ci/setup run
@@ -72,6 +72,10 @@ fuzz-mail: ## 20,000 mails with whatever can be typed in them: none gets another
 bench-page: ## how fast the public page is served, beside nginx and Django without it; writes bench/page.json
 	@.ci/setup bench
 	$(PYTHON) bench/page.py $(BENCH)
+
+bench-staff: ## how long the portal's pages take with 10,000 incidents; writes bench/staff.json
+	@.ci/setup bench
+	$(PYTHON) bench/staff.py $(BENCH)
 
 messages: ## bring the catalogues under locale/ up to the words that are marked, and compile them
 	@.ci/setup dev

@@ -94,7 +94,7 @@ def test_the_list_names_what_is_open_with_its_next_promise(page, declare, freeze
     declare()
     declare(rank=2, title="Dashboard slow")
     said = text(page("/portal/"))
-    assert "2 open." in said
+    assert "2 open, the worst first." in said
     assert "INC-1 Agent API unavailable Investigating since 2 March, 14:28 UTC · Agent API 14:45 next promise" in said
 
 
