@@ -94,7 +94,7 @@ def deleted(component: Component) -> int:
         ({"title": "   "}, "Say in a few words what people see"),
         ({"title": LONG}, "at most 120 characters"),
         ({"impact": LONG}, "at most 2000 characters"),
-        ({"impact": ""}, "Say what customers notice"),
+        ({"impact": ""}, "Say what customers notice"),  # covers T99
         ({"started_at": "yesterday"}, "That is not a time. Write 14:30"),
         ({"started_at": "25:61"}, "That is not a time. Write 14:30"),
         ({"started_at": ""}, "Say when, in UTC."),

@@ -107,6 +107,7 @@ def approve_as_another(chromium: Browser, portal: Portal, ref: str) -> bytes:
     return data
 
 
+# covers R001-44
 def test_the_worked_example_from_sign_in_to_the_approved_pdf(portal: Portal, chromium: Browser):
     staff, public = chromium.new_context(), chromium.new_context()
     page = staff.new_page()

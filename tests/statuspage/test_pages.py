@@ -75,6 +75,17 @@ def test_stages_that_were_skipped_are_not_shown_as_done(client):
     assert 'aria-current="step">Resolved' in stages
 
 
+# covers R001-42
+@pytest.mark.parametrize("status", ["investigating", "identified", "monitoring", "resolved"])
+def test_each_state_is_named_with_its_text_and_the_time_of_the_last_update(client, freezer, status):
+    code = publish(status, body=f"What {status} means.").notice.code
+    answer = client.get(f"/incidents/{code}")
+
+    assert f"{status.capitalize()}. Last updated: 14:30 UTC" in words(answer)
+    assert f"What {status} means." in words(answer)
+    assert f'aria-current="step">{status.capitalize()}' in answer.content.decode()
+
+
 def test_past_incidents_stand_by_day_with_the_days_without_any(client, freezer):
     Component.objects.update(created_at=timezone.now())
     Component.objects.create(name="Agent API", created_at=timezone.now() - timedelta(days=8))

@@ -66,6 +66,7 @@ def test_who_is_called_while_nobody_acknowledges(unseen, freezer, rank, minutes,
     assert sorted(called()) == who
 
 
+# covers R001-05..06
 @pytest.mark.parametrize(("rank", "minutes"), [(2, 60), (3, 240)])
 def test_management_is_called_while_it_stays_unresolved(declare, contacts, freezer, rank, minutes):
     declare(rank=rank)
@@ -75,6 +76,7 @@ def test_management_is_called_while_it_stays_unresolved(declare, contacts, freez
     assert called() == ["max@example.com"]
 
 
+# covers R001-04
 def test_management_hears_of_a_critical_one_by_the_declaration_and_not_twice(declare, contacts, freezer, smtp_relay):
     declare()
     engine.run_once()

@@ -241,6 +241,7 @@ def test_a_short_clock_entered_later_gives_two_hours_from_then_at_most(declare, 
     assert hours(incident, "regulator_decision") == 3
 
 
+# covers R003-21, R003-22
 @pytest.mark.parametrize("rank", [1, 2, 3, 4])
 def test_each_law_for_a_regulator_is_a_filing_of_its_own_by_its_own_date(declare, law, rank):
     incident = declare(rank=rank)

@@ -28,6 +28,7 @@ def flat(text: str) -> str:
     return " ".join(re.sub(r"\{local:\d+\}", "", text).split())
 
 
+# covers R000-20
 @pytest.mark.parametrize(
     ("status", "subject"),
     [
@@ -42,12 +43,14 @@ def test_the_subject_names_the_incident_its_state_and_its_title(declare, update,
     assert told("update").subject == subject
 
 
+# covers R001-22
 def test_everybody_who_holds_a_role_is_told_of_the_declaration_in_six_fields(declare, freezer):
     declare()
     letter = told("declared")
     assert letter.subject == "[INC-1] Declared, SEV1 Critical: Agent API unavailable"
     names = re.findall(r"^(Incident|Severity|Status|Impact|Started|IC): ", letter.text, re.M)
     assert names == ["Incident", "Severity", "Status", "Impact", "Started", "IC"]
+    assert "\nStatus: Investigating\n" in letter.text
     assert "#incident-20260302-1430" in letter.text
 
 
@@ -57,6 +60,7 @@ def test_the_initial_message_says_tbd_without_a_commander(declare):
     assert dict(letters.initial_fields(incident))["IC"] == "TBD"
 
 
+# covers R000-20, R001-39
 def test_an_update_says_state_promise_and_what_is_affected(declare, update, organisation, freezer):
     update(declare(), status="identified", customer_text="The pool is exhausted.")
     letter = flat(told("update").text)
@@ -77,6 +81,7 @@ def test_a_later_update_repeats_the_last_three(declare, update, freezer):
     assert letter.index("News number 3.") < letter.index("News number 2.")
 
 
+# covers R001-28, R001-40, R001-42
 @pytest.mark.parametrize(("rank", "promised"), [(1, True), (2, False)])
 def test_the_resolved_message_has_a_frame_of_its_own(declare, update, freezer, rank, promised):
     incident = declare(rank=rank)

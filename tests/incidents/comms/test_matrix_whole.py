@@ -21,10 +21,12 @@ DAY = 24 * 60
 
 # rank, what is known, minutes from declaration to each first due time
 DECLARED = [
+    # covers R003-21
     (1, {}, {PAGE: 15, CUSTOMERS: 30, INSIDE: 15, NOTICE: DAY, DECISION: 240}),
     (1, {"affected": False}, {PAGE: 15, CUSTOMERS: 30, INSIDE: 15, NOTICE: DAY, DECISION: 240}),
     (1, {"data": True}, {PAGE: 15, CUSTOMERS: 30, INSIDE: 15, NOTICE: DAY, BREACH: 3 * DAY, DECISION: 240}),
     (1, {"ai": True}, {PAGE: 15, CUSTOMERS: 30, INSIDE: 15, NOTICE: DAY, DECISION: 240}),
+    # covers R003-22
     (2, {}, {PAGE: 30, CUSTOMERS: 60, INSIDE: 60, NOTICE: 3 * DAY, DECISION: DAY}),
     (2, {"degraded": True}, {CUSTOMERS: 60, INSIDE: 60, NOTICE: 3 * DAY, DECISION: DAY}),
     (2, {"affected": False}, {INSIDE: 60, DECISION: DAY}),
@@ -34,20 +36,25 @@ DECLARED = [
     (3, {}, {}),
     (3, {"data": True}, {DECISION: DAY}),
     (3, {"affected": False}, {}),
-    (4, {}, {}),
+    (4, {}, {}),  # covers R003-24
     (4, {"data": True}, {DECISION: DAY}),
 ]
 # rank, message class, minutes from one message to the next
 CADENCES = [
     (1, PAGE, 30),
-    (1, CUSTOMERS, 30),
-    (1, INSIDE, 15),
+    (1, CUSTOMERS, 30),  # covers R000-20, R001-39
+    (1, INSIDE, 15),  # covers R001-37, R003-21
     (2, PAGE, 60),
-    (2, CUSTOMERS, 60),
+    (2, CUSTOMERS, 60),  # covers R000-20
     (2, INSIDE, 60),
 ]
 # rank, what is owed on resolving in silence, minutes from then (None: end of the next business day)
-CLOSINGS = [(1, {CUSTOMERS: 30}), (2, {CUSTOMERS: 60}), (3, {SUMMARY: None}), (4, {})]
+CLOSINGS = [
+    (1, {CUSTOMERS: 30}),
+    (2, {CUSTOMERS: 60}),
+    (3, {SUMMARY: None}),  # covers R003-23
+    (4, {}),
+]
 
 
 @pytest.fixture
@@ -148,6 +155,7 @@ def test_once_contained_internal_updates_are_due_at_five_where_the_organisation_
     assert (duty.due_at, duty.amount) == (datetime(2026, 3, 2, hour, tzinfo=UTC), "daily 17:00 after the change")
 
 
+# covers R003-22
 def test_a_week_of_quiet_is_one_internal_update_a_day(declared, update, grace, freezer):
     incident = declared(2)
     workflow.add_note(incident, text="Stopped.", at=timezone.now(), by=grace, marker="contained")
@@ -261,9 +269,9 @@ def test_the_escalations_are_those_of_the_profile(organisation):
         (1, "unacknowledged", "backup_on_call"): "5m",
         (1, "unacknowledged", "executive_sponsor"): "10m",
         (2, "unacknowledged", "backup_on_call"): "15m",
-        (1, "unresolved", "management"): "0m",
-        (2, "unresolved", "management"): "60m",
-        (3, "unresolved", "management"): "4h",
+        (1, "unresolved", "management"): "0m",  # covers R001-04
+        (2, "unresolved", "management"): "60m",  # covers R001-05
+        (3, "unresolved", "management"): "4h",  # covers R001-06
     }
 
 

@@ -116,6 +116,7 @@ def test_with_nobody_to_tell_it_says_so_and_nothing_leaves(declare, signers, lee
     assert not Message.objects.filter(status="sent").exists()
 
 
+# covers R001-41, R003-25
 def test_the_mail_is_signed_by_the_sponsor_and_says_when_and_where(declare, signers, lee, smtp_relay):
     give(declare(), signers, lee)
     engine.run_once()
@@ -124,9 +125,13 @@ def test_the_mail_is_signed_by_the_sponsor_and_says_when_and_where(declare, sign
     assert mail["Subject"] == "[Incident notice] Agent API unavailable - " + timezone.now().strftime("%-d %B %Y")
     assert "#" not in said
     for words in (
+        "WHEN",
         "ongoing",
         "WHAT HAPPENED",
         "Requests failed.",
+        "WHAT WE HAVE DONE",
+        "FURTHER UPDATES",
+        "Thank you",
         "Edith, executive sponsor",
         "/i/INC-1",
         "support@example.com",
@@ -176,6 +181,20 @@ def test_the_sections_become_one_text_and_come_apart_again():
     assert form.is_valid()
     again = NoticeForm(kind="incident_notice", text=form.text())
     assert again.initial == {"happened": "It broke.\n\nTwice.", "done": "Repaired.", "should": "Nothing."}
+
+
+# covers R001-41, R003-25
+@pytest.mark.parametrize(
+    ("kind", "sections"),
+    [
+        ("incident_notice", ["What happened", "What we have done", "What you should do"]),
+        ("breach_notice", ["What happened", "What data was affected", "What we have done", "What you should do"]),
+    ],
+)
+def test_a_notice_has_the_sections_of_its_kind_in_their_order_and_none_may_be_empty(kind, sections):
+    fields = NoticeForm(kind=kind).fields.values()
+    assert [field.label for field in fields] == sections
+    assert all(field.required for field in fields)
 
 
 def test_a_breach_notice_says_which_data(client, declare, lee):

@@ -52,6 +52,7 @@ def test_nothing_is_material_until_somebody_says_so(declare):
     assert owed(declare()) & {BOARD, PRESS} == set()
 
 
+# covers R003-14, R003-21
 def test_a_critical_one_that_is_material_owes_the_board_the_same_day_and_the_public_a_statement(
     declare, judge, freezer
 ):

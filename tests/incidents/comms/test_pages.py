@@ -111,6 +111,7 @@ def test_with_nothing_open_the_list_says_so(page):
 # Declaring
 
 
+# covers R001-22
 def test_declaring_ends_on_the_initial_message_in_six_fields(client, page, grace, organisation, freezer):
     facts = {
         "title": "Agent API unavailable",

@@ -110,6 +110,7 @@ def test_a_repeated_update_has_two_minutes_of_grace(declare, update, freezer):
     assert outcomes(incident)[:2] == ["kept", "kept"]
 
 
+# covers R000-30
 def test_the_holding_message_leaves_when_nobody_wrote(declare, update, freezer, smtp_relay):
     incident = declare()
     update(incident, customer_text="We are looking.")

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db
 MINUTE = timedelta(minutes=1)
 
 
+# covers R001-21
 def test_incidents_declared_in_one_minute_get_channels_of_their_own(declare, freezer):
     names = [declare(title=f"Trouble {n}").channel_name for n in range(3)]
     freezer.shift(MINUTE)
@@ -34,6 +35,7 @@ def test_numbers_have_no_gap_when_a_declaration_is_rolled_back(declare):
     assert declare().ref == "INC-2"
 
 
+# covers R003-18
 def test_a_declaration_writes_its_first_lines_at_the_times_that_were_said(declare, freezer, grace):
     incident = declare()
     rows = [(row.marker, row.occurred_at, row.author) for row in incident.timeline.all()]
@@ -78,7 +80,7 @@ LED = {"incident_commander", "technical_lead", "comms_lead"}
         (1, "T01", "yes", LED | {"legal_lead", "ai_lead"}),
         (2, "T01", "unknown", LED),
         (3, "T01", "no", {"incident_commander", "technical_lead", "owning_team"}),
-        (4, "T01", "no", {"incident_commander", "owning_team"}),
+        (4, "T01", "no", {"incident_commander", "owning_team"}),  # covers R003-17, R003-24
     ],
 )
 def test_the_roles_the_policy_tells_are_filled_from_the_contact_list(declare, contacts, rank, kind, ai, told):
@@ -197,6 +199,7 @@ def test_a_correction_cannot_turn_the_order_of_instants(declare, update, grace, 
     assert getattr(Incident.objects.get(), f"{marker}_at") == was.occurred_at
 
 
+# covers R003-18
 def test_containing_is_a_note_that_sets_the_instant(declare, grace, freezer):
     incident = declare()
     freezer.shift(20 * MINUTE)

@@ -81,6 +81,7 @@ def test_nothing_happens_before_the_incident_started(to):
         incident("investigating").move_to(to, at=START - timedelta(seconds=1), reason="x")
 
 
+# covers R003-18: diagnosed is Identified, remediated is Monitoring
 def test_the_instants_follow_the_states():
     it, minute = incident("investigating"), timedelta(minutes=1)
     it.move_to("identified", at=NOW)

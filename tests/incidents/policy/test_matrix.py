@@ -95,6 +95,7 @@ def test_holding_messages_are_for_status_updates_and_the_page_alone():
     ("rank", "audience", "may"),
     [
         *[(rank, audience, "yes") for rank in (1, 2) for audience in AUDIENCES],
+        # covers R003-23, R003-24
         *[(3, "customers", "yes"), (3, "regulators", "yes"), (3, "public", "reason"), (3, "internal", "yes")],
         *[(4, "customers", "no"), (4, "regulators", "yes"), (4, "public", "no"), (4, "internal", "yes")],
         (5, "public", "no"),

@@ -30,6 +30,7 @@ def in_review(draft, lin):
     return actions.submit(draft, by=lin)
 
 
+# covers R003-18: what was learned follows the end
 def test_resolving_opens_a_post_mortem_filled_from_the_record(freezer, grace):
     opened = worked.resolved(freezer, by=grace)
     assert opened.customer_impact == "All API requests fail with “connection pool timeout”."

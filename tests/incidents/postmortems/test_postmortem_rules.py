@@ -42,7 +42,7 @@ def test_a_complete_post_mortem_may_be_reviewed():
         ({}, {"markers": {"detected", "identified"}}, "when it was resolved"),
         ({"root_cause": ""}, {}, "Write the root cause"),
         ({"root_cause": "Unknown"}, {}, "Say why the root cause is unknown"),
-        ({"root_cause": "Human error"}, {}, "is not a root cause"),
+        ({"root_cause": "Human error"}, {}, "is not a root cause"),  # covers R000-31
         ({"failed_requests": None}, {}, "at least one line of the impact"),
         ({}, {"actions": 0}, "Add an action item, or say why there is none."),
         ({"went_well": ""}, {}, "or say why a list is empty"),
@@ -112,13 +112,14 @@ def measured(**changed) -> dict[str, sections.Interval]:
     return {span.name: span for span in spans}
 
 
+# covers R001-44
 @pytest.mark.parametrize(
     ("name", "minutes", "result"),
     [
         ("Time to detect", 0, "none"),
         ("Time to acknowledge", 2, "met"),
         ("Time to contain", 20, "none"),
-        ("MTTR (recover), this incident", 30, "none"),
+        ("MTTR (recover), this incident", 30, "none"),  # covers R000-32
         ("Stable before resolved", 15, "missed"),
         ("Impact began to resolved", 45, "none"),
     ],
@@ -128,6 +129,7 @@ def test_the_intervals_of_the_worked_example(name, minutes, result):
     assert (span.measured, span.result) == (timedelta(minutes=minutes), result)
 
 
+# covers R000-32
 def test_recovery_is_not_measured_to_resolved():
     assert measured(resolved=at(20))["MTTR (recover), this incident"].measured == timedelta(minutes=30)
 
