@@ -99,6 +99,7 @@ def test_resolving_owes_the_closing_message(declared, update, freezer, rank, wan
     assert dict(closing) == at
 
 
+# covers R003-23
 def test_medium_customers_who_were_told_at_the_start_are_told_the_end(declared, update, freezer):
     """Optional, if affected, at the start and at the end: telling nobody is allowed, half a story is not."""
     incident = declared(3)
@@ -254,10 +255,10 @@ def test_the_approvals_are_those_of_the_profile(organisation):
     for rule in ApprovalRule.objects.all():
         found.setdefault(rule.message_class, set()).add(rule.role)
     assert found == {
-        "status_update": {"comms_lead"},
-        "incident_notice": {"executive_sponsor", "legal_lead"},
+        "status_update": {"comms_lead"},  # covers R003-04
+        "incident_notice": {"executive_sponsor", "legal_lead"},  # covers R003-07
         "breach_notice": {"executive_sponsor", "legal_lead"},
-        "regulator_filing": {"legal_lead"},
+        "regulator_filing": {"legal_lead"},  # covers R003-05
         "public_statement": {"legal_lead"},
         "postmortem_public": {"incident_commander", "legal_lead"},
     }

@@ -66,6 +66,7 @@ def test_who_holds_both_roles_gives_both_approvals_with_one_click(declare, lee, 
     assert notice.approvals.count() == 2
 
 
+# covers R003-07
 def test_nobody_stands_in_for_a_sponsor(declare, root, lee):
     notice = actions.write_notice(declare(), kind="incident_notice", text=TEXT, by=lee)
     with pytest.raises(Refused, match="the approval of the executive sponsor and the legal lead"):

@@ -265,6 +265,7 @@ def test_the_form_says_so_beside_the_field(declare, client, lee, rank, field, se
 # Internal readers of a low one
 
 
+# covers R003-24
 def test_a_low_one_is_told_inside_to_the_owning_team_and_the_commander(declare, update, lee, root, ada):
     for role, person in ((Role.OWNING_TEAM, root), (Role.TECHNICAL_LEAD, ada)):
         RoleContact.objects.create(role=role, person=person)
