@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SERIES = {"R000-": 33, "R001-": 50, "R002-": 11, "R003-": 26, "R004-": 19, "T": 25}
+SERIES = {"R000-": 33, "R001-": 50, "R002-": 11, "R003-": 26, "R004-": 19, "C-": 28, "T": 25}
 ROLES = [
     "incident_commander",
     "technical_lead",
@@ -79,7 +79,7 @@ def is_test(node: ast.stmt | None) -> bool:
 
 def spread(name: str) -> list[str]:
     """`R000-05..08` as its four rows; anything else as it is."""
-    if found := re.fullmatch(r"(R\d+-|T)(\d+)\.\.(\d+)", name):
+    if found := re.fullmatch(r"(R\d+-|C-|T)(\d+)\.\.(\d+)", name):
         return [f"{found[1]}{n:02}" for n in range(int(found[2]), int(found[3]) + 1)]
     return [name]
 

@@ -87,6 +87,7 @@ def test_a_long_text_is_read_at_once():
 # The path
 
 
+# covers C-07
 def test_what_asserts_something_needs_sponsor_and_legal_lead(declare, update, lee, signers):
     update(declare(), customer_text="The cause is known.", asserts=True, by=lee, send=False)
     assert asked(Message.objects.get()) == BOTH

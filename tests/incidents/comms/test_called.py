@@ -66,7 +66,7 @@ def test_who_is_called_while_nobody_acknowledges(unseen, freezer, rank, minutes,
     assert sorted(called()) == who
 
 
-# covers R001-05..06
+# covers R001-05..06, C-03
 @pytest.mark.parametrize(("rank", "minutes"), [(2, 60), (3, 240)])
 def test_management_is_called_while_it_stays_unresolved(declare, contacts, freezer, rank, minutes):
     declare(rank=rank)

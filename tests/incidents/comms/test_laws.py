@@ -263,7 +263,7 @@ def test_a_filing_outlives_whatever_the_matrix_asks(declare, law, grace, update)
     assert incident.duties.get(message_class="regulator_filing").outcome == "open"
 
 
-# covers R003-05
+# covers R003-05, C-28
 def test_a_filing_is_recorded_by_the_legal_lead_and_by_nobody_else(declare, law, lin, marek):
     incident = declare()
     law(incident, 24, audience="regulators")

@@ -63,7 +63,7 @@ ROWS = {
     **{f"response.{rank}.ack": lambda rank=rank: level(rank).acknowledge for rank in RANKS},
     "unacknowledged_page": lambda: {rank: rules for rank, rules in called("unacknowledged").items() if rules},
     "escalate_if_unresolved": lambda: called("unresolved"),
-    "notify_on_declare": lambda: roles_of("notify_rules"),  # covers R003-14, R003-17
+    "notify_on_declare": lambda: roles_of("notify_rules"),  # covers R003-14, R003-17, C-03
     "approvals": lambda: roles_of("approval_rules"),
     "checkpoints.contained": lambda: level(1).contain,
     "checkpoints.resolved_target": lambda: level(2).resolve,
@@ -239,7 +239,7 @@ def test_each_definition_has_a_line_of_its_own(organisation, rank):
     assert len(level(rank).definitions.splitlines()) == len(SAID["definitions"][rank])
 
 
-# covers R003-14
+# covers R003-14, C-02
 @pytest.mark.django_db
 def test_the_page_leaves_in_the_turn_after_the_declaration(declare, freezer, smtp_relay):
     declare()
@@ -251,9 +251,9 @@ def test_the_page_leaves_in_the_turn_after_the_declaration(declare, freezer, smt
 @pytest.mark.parametrize(
     ("rank", "limit"),
     [
-        (1, 15),  # covers R000-05, R001-04
-        (2, 30),  # covers R001-05
-        (3, 120),  # covers R001-06
+        (1, 15),  # covers R000-05, R001-04, C-02
+        (2, 30),  # covers R001-05, C-02
+        (3, 120),  # covers R001-06, C-02
     ],
 )
 def test_the_time_to_acknowledge_counts_from_detection(declare, freezer, rank, limit):
@@ -262,7 +262,7 @@ def test_the_time_to_acknowledge_counts_from_detection(declare, freezer, rank, l
     assert row["limit"] == incident.detected_at + timedelta(minutes=limit)
 
 
-# covers R000-08, R003-17
+# covers R000-08, R003-17, C-02
 @pytest.mark.django_db
 def test_a_low_one_is_acknowledged_by_the_end_of_the_next_business_day(declare, freezer):
     freezer.move_to("2026-03-06 20:00 +0000")

@@ -24,6 +24,7 @@ DECLARED = [
     # covers R003-21
     (1, {}, {PAGE: 15, CUSTOMERS: 30, INSIDE: 15, NOTICE: DAY, DECISION: 240}),
     (1, {"affected": False}, {PAGE: 15, CUSTOMERS: 30, INSIDE: 15, NOTICE: DAY, DECISION: 240}),
+    # covers C-15
     (1, {"data": True}, {PAGE: 15, CUSTOMERS: 30, INSIDE: 15, NOTICE: DAY, BREACH: 3 * DAY, DECISION: 240}),
     (1, {"ai": True}, {PAGE: 15, CUSTOMERS: 30, INSIDE: 15, NOTICE: DAY, DECISION: 240}),
     # covers R003-22
@@ -34,19 +35,19 @@ DECLARED = [
     (2, {"ai": True}, {PAGE: 30, CUSTOMERS: 60, INSIDE: 60, NOTICE: 3 * DAY, DECISION: 240}),
     (2, {"data": True, "affected": False}, {INSIDE: 60, DECISION: 240}),
     (3, {}, {}),
-    (3, {"data": True}, {DECISION: DAY}),
+    (3, {"data": True}, {DECISION: DAY}),  # covers C-14
     (3, {"affected": False}, {}),
     (4, {}, {}),  # covers R003-24
-    (4, {"data": True}, {DECISION: DAY}),
+    (4, {"data": True}, {DECISION: DAY}),  # covers C-14
 ]
 # rank, message class, minutes from one message to the next
 CADENCES = [
     (1, PAGE, 30),
-    (1, CUSTOMERS, 30),  # covers R000-20, R001-39
-    (1, INSIDE, 15),  # covers R001-37, R003-21
+    (1, CUSTOMERS, 30),  # covers R000-20, R001-39, C-05
+    (1, INSIDE, 15),  # covers R001-37, R003-21, C-05
     (2, PAGE, 60),
-    (2, CUSTOMERS, 60),  # covers R000-20
-    (2, INSIDE, 60),
+    (2, CUSTOMERS, 60),  # covers R000-20, C-05
+    (2, INSIDE, 60),  # covers C-05
 ]
 # rank, what is owed on resolving in silence, minutes from then (None: end of the next business day)
 CLOSINGS = [
@@ -156,7 +157,7 @@ def test_once_contained_internal_updates_are_due_at_five_where_the_organisation_
     assert (duty.due_at, duty.amount) == (datetime(2026, 3, 2, hour, tzinfo=UTC), "daily 17:00 after the change")
 
 
-# covers R003-22
+# covers R003-22, C-05
 def test_a_week_of_quiet_is_one_internal_update_a_day(declared, update, grace, freezer):
     incident = declared(2)
     workflow.add_note(incident, text="Stopped.", at=timezone.now(), by=grace, marker="contained")
@@ -255,7 +256,7 @@ def test_the_approvals_are_those_of_the_profile(organisation):
     for rule in ApprovalRule.objects.all():
         found.setdefault(rule.message_class, set()).add(rule.role)
     assert found == {
-        "status_update": {"comms_lead"},  # covers R003-04
+        "status_update": {"comms_lead"},  # covers R003-04, C-07
         "incident_notice": {"executive_sponsor", "legal_lead"},  # covers R003-07
         "breach_notice": {"executive_sponsor", "legal_lead"},
         "regulator_filing": {"legal_lead"},  # covers R003-05

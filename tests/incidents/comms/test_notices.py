@@ -66,13 +66,14 @@ def test_who_holds_both_roles_gives_both_approvals_with_one_click(declare, lee, 
     assert notice.approvals.count() == 2
 
 
-# covers R003-07
+# covers R003-07, C-07
 def test_nobody_stands_in_for_a_sponsor(declare, root, lee):
     notice = actions.write_notice(declare(), kind="incident_notice", text=TEXT, by=lee)
     with pytest.raises(Refused, match="the approval of the executive sponsor and the legal lead"):
         workflow.send_draft(notice, by=root, content_hash=notice.content_hash)
 
 
+# covers C-06
 @pytest.mark.parametrize(("kind", "facts"), [("incident_notice", {}), ("breach_notice", {"personal_data": "yes"})])
 def test_a_notice_meets_its_own_duty_and_no_other(declare, signers, lee, kind, facts):
     incident = declare(type="T05", **facts)

@@ -119,6 +119,7 @@ def test_the_form_asks_for_harm_and_for_material(declare, client, lee, freezer):
 # Harm by an AI
 
 
+# covers C-14
 @pytest.mark.parametrize(
     ("rank", "involved", "harm", "hours"),
     [

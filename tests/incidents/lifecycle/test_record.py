@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 MINUTE = timedelta(minutes=1)
 
 
-# covers R001-21
+# covers R001-21, C-27
 def test_incidents_declared_in_one_minute_get_channels_of_their_own(declare, freezer):
     names = [declare(title=f"Trouble {n}").channel_name for n in range(3)]
     freezer.shift(MINUTE)
@@ -78,7 +78,7 @@ LED = {"incident_commander", "technical_lead", "comms_lead"}
     [
         (1, "T01", "no", LED | {"legal_lead"}),
         (1, "T01", "yes", LED | {"legal_lead", "ai_lead"}),
-        (2, "T01", "unknown", LED),
+        (2, "T01", "unknown", LED),  # covers C-04
         (3, "T01", "no", {"incident_commander", "technical_lead", "owning_team"}),
         (4, "T01", "no", {"incident_commander", "owning_team"}),  # covers R003-17, R003-24
     ],

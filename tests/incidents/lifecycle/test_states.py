@@ -7,6 +7,7 @@ import pytest
 from incidents.lifecycle.models import Incident
 from incidents.policy.models import PolicyVersion
 from irportal.refused import Refused
+from statuspage.models import Component, Notice
 
 START = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 NOW = START + timedelta(hours=1)
@@ -27,6 +28,18 @@ def incident(status: str, **given: object) -> Incident:
     for name, value in given.items():
         setattr(made, name, value)
     return made
+
+
+# covers R001-42, C-16, C-26
+def test_inside_and_outside_know_the_same_four_states_and_components_have_their_own():
+    assert Incident.Status.values == Notice.Status.values == STATES
+    assert set(Component.State.values) == {
+        "operational",
+        "degraded_performance",
+        "partial_outage",
+        "major_outage",
+        "under_maintenance",
+    }
 
 
 @pytest.mark.parametrize("was", STATES)
@@ -53,6 +66,7 @@ def test_the_way_forward_needs_none(was, to):
     incident(was).move_to(to, at=NOW)
 
 
+# covers C-17
 @pytest.mark.parametrize(
     ("minutes", "opens"), [(0, False), (29, False), (29.99, False), (30, True), (31, True), (600, True)]
 )

@@ -86,7 +86,7 @@ def test_it_holds_the_review_document_of_the_response_plan(chapters):
     assert lacking(chapters, wanted) == []
 
 
-# covers R001-44
+# covers R001-44, C-17, C-18
 def test_it_tells_the_worked_example_with_its_numbers(chapters):
     wanted = {
         "Times and targets": [
@@ -99,7 +99,9 @@ def test_it_tells_the_worked_example_with_its_numbers(chapters):
             "Time to acknowledge 2 min 15 min Met",
             "Impact began to resolved 45 min",
         ],
+        "Key facts": ["Closed before the gate Yes: No failed request since 14:58"],
         "Impact": ["2,700", "500 US dollars"],
+        LISTS: ["Went wrong The incident was closed after half", "Could improve Size pools for three"],
         "Action items": [f"1.{n} " for n in (1, 2, 3, 4, 5)],
     }
     assert lacking(chapters, wanted) == []
