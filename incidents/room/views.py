@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -32,18 +32,23 @@ from irportal.parts import StaffRequest, carried_out, render_part
 from statuspage.models import Notice
 
 PAGE = "incidents/room/room.html"
-LINES, ENDED, LEFT = 40, 12, 12  # of the record, shown in the room; the rest is on pages of its own
+LINES, ENDED, LEFT = 40, 12, 12  # rows of the record, shown in the room; the rest is on pages of its own
+DUTIES, MESSAGES = 120, 60  # newest rows read for that, among them all that is open or waits
 PAGE_ROWS = 100
 see = permission_required("incidents.view_incident", raise_exception=True)
 
 
 def get_incident(ref: str) -> Incident:
     newest = TimelineEntry.objects.filter(incident=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    told = Message.objects.filter(incident=OuterRef("pk"), audience=Message.Audience.INTERNAL, sent_at__isnull=False)
     rows = Incident.objects.select_related("type", "policy_version__profile", "declared_by")
     rows = rows.prefetch_related(
         "policy_version__severities", Prefetch("components", IncidentComponent.objects.select_related("component"))
     )
-    return get_object_or_404(rows.annotate(seen=Subquery(newest)), ref=ref)
+    return get_object_or_404(
+        rows.annotate(seen=Subquery(newest), told_inside_at=Subquery(told.order_by("sent_at").values("sent_at")[:1])),
+        ref=ref,
+    )
 
 
 @require_GET
@@ -110,16 +115,19 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
     now, me = timezone.now(), request.user
     roles = list(incident.roles.filter(ended_at=None).select_related("person"))
     held = {row.role: row.person for row in roles}
-    duties = list(incident.duties.select_related("message", "by", "law"))
+    newest = incident.duties.order_by(F("ended_at").desc(nulls_first=True), "-pk")  # first what is open
+    duties = list(newest.select_related("message", "by", "law")[:DUTIES])
     _explain(incident, duties, held, me)
     waiting = sorted((d for d in duties if d.outcome == CommsDuty.Outcome.OPEN), key=lambda d: d.due_at)
     ended = sorted((d for d in duties if d.outcome != CommsDuty.Outcome.OPEN), key=_end, reverse=True)
-    messages = list(incident.messages.select_related("author", "approved_by", "review__by"))
-    left = [message for message in reversed(messages) if message.status == Message.Status.SENT]
+    texts = incident.messages.filter(status__in=[Message.Status.DRAFT, Message.Status.SENT])
+    texts = texts.order_by(F("sent_at").desc(nulls_first=True), "-pk")  # first what waits
+    messages = list(texts.select_related("author", "approved_by", "review__by")[:MESSAGES])
+    left = [message for message in messages if message.status == Message.Status.SENT]
     _count_deliveries(incident, messages)
     drafts = panels(incident, [message for message in messages if message.status == Message.Status.DRAFT], me)
     points = checkpoints.judge(
-        incident.severity, incident.detected_at, _met(incident, left), now, over_at=incident.resolved_at
+        incident.severity, incident.detected_at, _met(incident), now, over_at=incident.resolved_at
     )
     may_withdraw = me.has_perm("incidents.waive_duty")
     answers = not may_withdraw and me in laws.answering(incident).values()
@@ -134,10 +142,10 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
         "slab": queries.lanes(incident, duties, now),
         "waiting": waiting,
         "ended": ended[:ENDED],
-        "ended_count": len(ended),
+        "ended_more": len(ended) > ENDED,
         "drafts": drafts,
         "sent": left[:LEFT],
-        "sent_count": len(left),
+        "sent_more": len(left) > LEFT,
         "roles": roles,
         "laws": incident.laws.select_related("entered_by", "withdrawn_by"),
         "may_enter_law": answers or me.has_perm("incidents.update_incident"),
@@ -178,9 +186,9 @@ def _explain(incident: Incident, duties: list[CommsDuty], held: dict[str, User],
         past.append(duty.outcome)
 
 
-def _met(incident: Incident, left: list[Message]) -> dict[str, datetime | None]:
+def _met(incident: Incident) -> dict[str, datetime | None]:
     """When each checkpoint was reached."""
-    told = min((m.sent_at for m in left if m.audience == Message.Audience.INTERNAL and m.sent_at), default=None)
+    told: datetime | None = incident.told_inside_at  # type: ignore[attr-defined]
     stable = min(filter(None, (incident.recovered_at, incident.contained_at)), default=None)
     return {
         "classified": incident.declared_at,
