@@ -17,6 +17,12 @@ from statuspage.models import Component, ComponentGroup, Customer, Subscriber
 MAJOR, PARTIAL = Component.State.MAJOR_OUTAGE, Component.State.PARTIAL_OUTAGE
 
 
+@pytest.fixture(autouse=True)
+def two_languages(settings) -> None:
+    """Every publication writes the whole page in each language; what is told here needs one besides our own."""
+    settings.PAGE_LANGUAGES = ["en", "de"]
+
+
 @pytest.fixture
 def organisation(grace, lin) -> dict[str, Component]:
     """Two components; three subscribers (API, Dashboard, whole page) and one customer on the API; Lin is comms lead."""
