@@ -14,6 +14,12 @@ INC = "/portal/incidents/INC-1"
 GERMAN = {"titles": {"de": "Agent-API nicht erreichbar"}, "bodies": {"de": "Jede Anfrage schlägt fehl."}}
 
 
+@pytest.fixture(autouse=True)
+def two_languages(settings) -> None:
+    """One the incident is told in besides its own, and one it is not."""
+    settings.PAGE_LANGUAGES = ["en", "de", "fr"]
+
+
 @pytest.fixture
 def told(declare, update):
     return update(declare(), customer_text="Every request fails.", **GERMAN)
