@@ -1,6 +1,7 @@
 """Index of the subjects' models; nothing is defined here."""
 
 from incidents.comms.models import Approval, CommsDuty, Escalation, LegalDeadline, Message
+from incidents.evidence.models import AiContext, AiDecision, CustodyLine, EvidenceItem, Hold
 from incidents.lifecycle.models import (
     Incident,
     IncidentComponent,
@@ -24,12 +25,17 @@ from incidents.postmortems.models import ActionItem, PostMortem
 
 __all__ = [
     "ActionItem",
+    "AiContext",
+    "AiDecision",
     "Approval",
     "ApprovalRule",
     "CommObligation",
     "CommsDuty",
+    "CustodyLine",
     "Escalation",
     "EscalationRule",
+    "EvidenceItem",
+    "Hold",
     "Incident",
     "IncidentComponent",
     "IncidentType",

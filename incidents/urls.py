@@ -8,5 +8,6 @@ urlpatterns = [
     path("", include("incidents.comms.urls")),
     path("incidents/", include("incidents.room.urls")),
     path("maintenance/", include("incidents.maintenance.urls")),
+    path("incidents/<slug:ref>/", include("incidents.evidence.urls")),
     path("incidents/<slug:ref>/postmortem/", include("incidents.postmortems.urls")),
 ]

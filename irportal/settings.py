@@ -151,6 +151,23 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Rate limits need a cache all web processes share; the database is one that is always there.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "portal_cache"}}
 
+# Evidence: a folder no web server looks into, and how much fits in it
+EVIDENCE_DIR = Path(env.str("EVIDENCE_DIR", str(VAR_DIR / "evidence"))).resolve()
+EVIDENCE_FILE_MB = env.int("EVIDENCE_FILE_MB", 25)
+if not 1 <= EVIDENCE_FILE_MB <= 1000:
+    raise ImproperlyConfigured(f"EVIDENCE_FILE_MB is {EVIDENCE_FILE_MB}; it can be 1 to 1000.")
+EVIDENCE_INCIDENT_MB = env.int("EVIDENCE_INCIDENT_MB", 500)
+if EVIDENCE_INCIDENT_MB < EVIDENCE_FILE_MB:
+    raise ImproperlyConfigured(
+        f"EVIDENCE_INCIDENT_MB is {EVIDENCE_INCIDENT_MB}; it can be EVIDENCE_FILE_MB ({EVIDENCE_FILE_MB}) or more."
+    )
+if any(EVIDENCE_DIR.is_relative_to(BASE_DIR / name) for name in ("static", "staticfiles")):
+    raise ImproperlyConfigured("EVIDENCE_DIR lies among the static files; everybody could read it there.")
+FILE_UPLOAD_HANDLERS = [
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "irportal.uploads.BoundedUpload",
+]
+
 # The public page: seconds without an answer from the database until pages say how old they are
 PAGE_STALE_SECONDS = env.int("PAGE_STALE_SECONDS", 15)
 if not 2 <= PAGE_STALE_SECONDS <= 3600:

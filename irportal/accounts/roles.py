@@ -1,15 +1,25 @@
 """Which role may do what. Roles are Django groups; permissions are `app.codename`. Pure data."""
 
 READ = {"incidents.view_incident"}
-RESPOND = READ | {"incidents.declare_incident", "incidents.update_incident", "incidents.draft_message"}
-COMMAND = RESPOND | {"incidents.command_incident", "incidents.approve_postmortem"}
-PUBLISH = RESPOND | {
-    "incidents.publish_message",
-    "incidents.waive_duty",
-    "incidents.approve_postmortem",
-    "outbox.resend_delivery",
-    "statuspage.plan_maintenance",
+RESPOND = READ | {
+    "incidents.declare_incident",
+    "incidents.update_incident",
+    "incidents.draft_message",
+    "incidents.read_evidence",
 }
+EVIDENCE = {"incidents.hold_evidence", "incidents.export_evidence"}
+COMMAND = RESPOND | EVIDENCE | {"incidents.command_incident", "incidents.approve_postmortem"}
+PUBLISH = (
+    RESPOND
+    | EVIDENCE
+    | {
+        "incidents.publish_message",
+        "incidents.waive_duty",
+        "incidents.approve_postmortem",
+        "outbox.resend_delivery",
+        "statuspage.plan_maintenance",
+    }
+)
 EDITED = [
     "statuspage.componentgroup",
     "statuspage.component",

@@ -7,6 +7,9 @@ from django.urls import get_resolver, reverse
 from django.utils import timezone
 
 from incidents import workflow
+from incidents.evidence import actions as evidence
+from incidents.evidence import store
+from incidents.evidence.actions import Said
 from incidents.lifecycle.models import Incident, TimelineEntry
 from irportal.ledger.models import Entry
 from irportal.outbox.models import Announcement
@@ -59,6 +62,17 @@ MAY = {
     "postmortem-approve": (NOBODY, COMMANDERS | PUBLISHERS),
     "postmortem-pdf": (EVERYBODY, NOBODY),
     "postmortem-withdraw": (PUBLISHERS, PUBLISHERS),
+    "evidence": (EVERYBODY, NOBODY),
+    "evidence-add": (RESPONDERS, RESPONDERS),
+    "evidence-item": (EVERYBODY, NOBODY),
+    "evidence-read": (NOBODY, EVERYBODY),  # whoever may only look: what holds no personal data
+    "evidence-correct": (RESPONDERS, RESPONDERS),
+    "evidence-hold": (RESPONDERS - {"responder"}, RESPONDERS - {"responder"}),
+    "evidence-item-hold": (RESPONDERS - {"responder"}, RESPONDERS - {"responder"}),
+    "evidence-lift": (RESPONDERS - {"responder"}, RESPONDERS - {"responder"}),
+    "evidence-verify": (NOBODY, RESPONDERS),
+    "evidence-export": (NOBODY, RESPONDERS - {"responder"}),
+    "ai-context": (EVERYBODY, RESPONDERS),
     "maintenances": (EVERYBODY, NOBODY),
     "maintenance": (EVERYBODY, NOBODY),
     "maintenance-plan": (PUBLISHERS, PUBLISHERS),
@@ -69,6 +83,7 @@ MAY = {
     "maintenance-finish": (PUBLISHERS, PUBLISHERS),
     "maintenance-cancel": (PUBLISHERS, PUBLISHERS),
 }
+ASKS_NOTHING = {"evidence-read": 200, "evidence-verify": 302, "evidence-export": 200}  # done without any field
 DAY = timedelta(days=1)
 SECRET = "Pool of tenant Northwind drained"
 
@@ -86,6 +101,10 @@ def addresses(declare, update, lee, freezer, organisation) -> dict[str, str]:
     )
     subjects = {"message": incident.messages.get().pk, "duty-": incident.duties.first().pk, "correct": entry.pk}
     subjects["law-withdraw"] = law.pk
+    log = Said(title="Guard log", source="guard-7", captured_at=now, personal=False)
+    item = evidence.receive(incident, store.of_text("14:30 BLOCK"), log, by=lee)
+    subjects |= dict.fromkeys(("evidence-item", "evidence-read", "evidence-correct"), item.number)
+    subjects["evidence-lift"] = evidence.hold(incident, reason="Law", by=lee).pk
     found = {}
     work = announced(organisation["api"])
     for name in MAY:
@@ -96,7 +115,8 @@ def addresses(declare, update, lee, freezer, organisation) -> dict[str, str]:
         ref = over.ref if name.startswith("postmortem") else incident.ref
         pk = next((pk for subject, pk in subjects.items() if name.startswith(subject)), None)
         args = [] if name.startswith(("home", "declare-")) or name in ("declare", "due") else [ref]
-        args += [pk] if pk else ["incident_notice"] if name == "notice" else []
+        words = {"notice": ["incident_notice"], "evidence-add": ["text"]}
+        args += [pk] if pk else words.get(name, [])
         found[name] = reverse(f"portal:{name}", args=args)
     return found
 
@@ -115,7 +135,7 @@ def test_each_role_reads_and_sends_exactly_what_the_table_says(client, addresses
         read = client.get(addresses[name]).status_code
         sent = client.post(addresses[name], {"x": "y"}).status_code
         wants_read = {200} if role in readers else {403} if readers else {405}
-        wants_sent = {400, 409, 422} if role in senders else {403} if senders else {405}
+        wants_sent = {ASKS_NOTHING.get(name, 400), 409, 422} if role in senders else {403} if senders else {405}
         if name == "postmortem" and role == "viewer":
             wants_sent = {409}  # refused with a sentence of its own
         if read not in wants_read or sent not in wants_sent:
