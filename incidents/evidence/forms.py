@@ -194,6 +194,7 @@ class AiContextForm(forms.ModelForm):
             if name.endswith(("_before", "_after")) and isinstance(field, forms.DecimalField):
                 field.widget = forms.TextInput(attrs={"inputmode": "decimal", "size": 12, "autocomplete": "off"})
                 field.error_messages["invalid"] = "Write a number such as 412 or 99.3."
+                self.initial[name] = self.instance.typed(name)
 
     def see(self, revision: int) -> None:
         """Everything up to this revision is now on the person's screen."""
@@ -229,7 +230,15 @@ class AiDecisionForm(forms.ModelForm):
         self.fields["rationale"].error_messages["required"] = "Say why; a decision without its reason proves nothing."
 
 
-Decisions = forms.formset_factory(AiDecisionForm, extra=2, max_num=100, absolute_max=120, can_delete=True)
+class DecisionRows(forms.BaseFormSet):
+    def add_fields(self, form: forms.Form, index: int | None) -> None:
+        super().add_fields(form, index)
+        form.fields["DELETE"].label = "Take this decision out"
+
+
+Decisions = forms.formset_factory(
+    AiDecisionForm, formset=DecisionRows, extra=2, max_num=100, absolute_max=120, can_delete=True
+)
 
 
 def rows(formset: Any) -> list[dict[str, Any]]:

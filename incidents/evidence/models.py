@@ -3,6 +3,8 @@
 Rows of everything but holds are never changed or removed: triggers refuse it on both databases.
 """
 
+from decimal import Decimal
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -202,13 +204,18 @@ class AiContext(models.Model):
         return f"AI context, revision {self.revision}"
 
     @property
-    def measures(self) -> list[tuple[str, object, object, str]]:
+    def measures(self) -> list[tuple[str, str, str, str]]:
         """(name, before, after, unit) of what was measured at all."""
         rows = [
-            (name, getattr(self, f"{name}_before"), getattr(self, f"{name}_after"), getattr(self, f"{name}_unit"))
+            (name, self.typed(f"{name}_before"), self.typed(f"{name}_after"), getattr(self, f"{name}_unit"))
             for name in self.MEASURES
         ]
-        return [row for row in rows if row[1] is not None or row[2] is not None]
+        return [row for row in rows if row[1] or row[2]]
+
+    def typed(self, name: str) -> str:
+        """A field as somebody would type it: 12.5, not 12.5000."""
+        value = getattr(self, name)
+        return f"{value.normalize():f}" if isinstance(value, Decimal) else value or ""
 
 
 class AiDecision(models.Model):

@@ -34,7 +34,7 @@ To check that nothing was changed, unpack this file and run in its folder:
 Every line must end in OK. The hashes of files/ are those taken when the items were received: compare them with
 "sha256" in manifest.json. That this pack was made is entry {entry} of the portal's ledger; the checkpoint over it is
 {checkpoint}
-`manage.py verify_ledger --checkpoint {checkpoint}` shows whether the ledger still says what it said then.
+and `manage.py verify_ledger --checkpoint SIZE:ROOT` with it shows whether the ledger still says what it said then.
 {left_out}"""
 
 
@@ -186,19 +186,12 @@ def _hold(hold: Hold) -> dict[str, Any]:
 
 def context_facts(said: AiContext, decisions: list[AiDecision]) -> dict[str, Any]:
     """What one revision says, as plain values; numbers as they were typed."""
-    words = {name: value for name, value in _fields(said).items() if value not in ("", None)}
+    words = {name: value for name in queries.FIELDS if (value := said.typed(name))}
     rows = [
         {"at": _stamp(row.at), "verdict": row.verdict, "what": row.what, "rule": row.rule, "why": row.rationale}
         for row in decisions
     ]
     return words | {"decisions": rows}
-
-
-def _fields(said: AiContext) -> dict[str, Any]:
-    values = ((name, getattr(said, name)) for name in queries.FIELDS)
-    return {
-        name: value if value is None or isinstance(value, str) else f"{value.normalize():f}" for name, value in values
-    }
 
 
 def _stamp(at: datetime | None) -> str | None:
