@@ -11,9 +11,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from incidents.comms.models import CommsDuty, Message
+from incidents.evidence import queries as evidence
 from incidents.lifecycle.models import Incident
 from incidents.policy.models import MatrixCell
-from incidents.postmortems import actions, queries
+from incidents.postmortems import actions, queries, sections
 from incidents.postmortems.forms import ActionItems, PostMortemForm, rows
 from incidents.postmortems.models import PostMortem
 from irportal import pdf as documents
@@ -96,7 +97,8 @@ def pdf(request: StaffRequest, ref: str) -> HttpResponse:
             laws=list(incident.laws.select_related("entered_by", "withdrawn_by")),
             made_at=made_at,
             made_by=str(request.user),
-        ),
+        )
+        | _kept(incident),
         title=f"Post-incident report {incident.ref}: {incident.title}",
         written_at=made_at,
         attachments=[("evidence.json", queries.evidence(postmortem), f"The ledger's lines about {incident.ref}")],
@@ -151,8 +153,18 @@ def _page(
         "missing": queries.missing(postmortem) if postmortem.is_draft else [],
         "content_hash": queries.content_hash(postmortem),
         "timeline": queries.in_force(postmortem.incident),
+        "ai": evidence.context(postmortem.incident),
     }
     return render(request, PAGE, context | more, status=status)
+
+
+def _kept(incident: Incident) -> dict[str, Any]:
+    """The evidence and what the AI was, as the report prints them."""
+    rows = list(evidence.items(incident).order_by("number"))
+    return {
+        "kept": [{"item": item, "parts": sections.octets(item.sha256)} for item in rows],
+        "ai": evidence.context(incident),
+    }
 
 
 def _promises(incident: Incident) -> list[dict[str, Any]]:
