@@ -12,6 +12,7 @@ from incidents.evidence.minimum import Facts, Line
 from incidents.evidence.models import AiContext, CustodyLine, EvidenceItem, Hold
 from incidents.lifecycle.models import Incident, Role, RoleAssignment, TimelineEntry
 
+LONG = ("text", "supersedes__text", "superseded_by__text")
 NEWEST = 3  # items the incident page names
 KEPT_APART = ("id", "incident", "revision", "saved_at", "saved_by")
 FIELDS = [field.name for field in AiContext._meta.fields if field.name not in KEPT_APART]
@@ -26,7 +27,7 @@ def is_about_ai(incident: Incident) -> bool:
 
 def panel(incident: Incident) -> dict[str, Any]:
     """For the incident page, in three queries: how much is kept, what of the minimum is missing, the newest, the AI."""
-    newest = list(_with_state(incident.evidence.in_force())[:NEWEST])
+    newest = list(_with_state(incident.evidence.in_force()).defer(*LONG)[:NEWEST])
     said = context(incident)
     facts, count = _facts(incident, said)
     return {
@@ -92,8 +93,13 @@ def _said(said: AiContext) -> dict[str, Any]:
 
 
 def items(incident: Incident) -> QuerySet[EvidenceItem]:
-    """Every item, newest first, with what a list says of it."""
+    """Every item with all it holds, newest first."""
     return _with_state(incident.evidence.all())
+
+
+def listed(incident: Incident) -> QuerySet[EvidenceItem]:
+    """The same without the texts, which are long and for nobody to see in a list."""
+    return items(incident).defer(*LONG)
 
 
 def _with_state(rows: QuerySet[EvidenceItem]) -> QuerySet[EvidenceItem]:

@@ -65,7 +65,7 @@ def may_read(request: StaffRequest, item: EvidenceItem) -> bool:
 @see
 def everything(request: StaffRequest, ref: str) -> HttpResponse:
     found = _incident(ref)
-    page = Paginator(queries.items(found), A_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(queries.listed(found), A_PAGE).get_page(request.GET.get("page"))
     context = {
         "incident": found,
         "page": page,

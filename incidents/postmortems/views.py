@@ -160,7 +160,7 @@ def _page(
 
 def _kept(incident: Incident) -> dict[str, Any]:
     """The evidence and what the AI was, as the report prints them."""
-    rows = list(evidence.items(incident).order_by("number"))
+    rows = list(evidence.listed(incident).order_by("number"))
     return {
         "kept": [{"item": item, "parts": sections.octets(item.sha256)} for item in rows],
         "ai": evidence.context(incident),
