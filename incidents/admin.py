@@ -2,5 +2,6 @@
 
 from incidents.lifecycle import admin as lifecycle
 from incidents.policy import admin as policy
+from incidents.runbooks import admin as runbooks
 
-__all__ = ["lifecycle", "policy"]
+__all__ = ["lifecycle", "policy", "runbooks"]

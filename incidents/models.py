@@ -22,6 +22,16 @@ from incidents.policy.models import (
     SeverityLevel,
 )
 from incidents.postmortems.models import ActionItem, PostMortem
+from incidents.runbooks.models import (
+    Runbook,
+    RunbookRun,
+    RunbookStep,
+    RunbookVersion,
+    RunStep,
+    ServiceCommand,
+    ServiceLink,
+    StepChange,
+)
 
 __all__ = [
     "ActionItem",
@@ -48,7 +58,15 @@ __all__ = [
     "PostMortem",
     "RoleAssignment",
     "RoleContact",
+    "RunStep",
+    "Runbook",
+    "RunbookRun",
+    "RunbookStep",
+    "RunbookVersion",
+    "ServiceCommand",
+    "ServiceLink",
     "SeverityChange",
     "SeverityLevel",
+    "StepChange",
     "TimelineEntry",
 ]

@@ -9,5 +9,6 @@ urlpatterns = [
     path("incidents/", include("incidents.room.urls")),
     path("maintenance/", include("incidents.maintenance.urls")),
     path("incidents/<slug:ref>/", include("incidents.evidence.urls")),
+    path("", include("incidents.runbooks.urls")),
     path("incidents/<slug:ref>/postmortem/", include("incidents.postmortems.urls")),
 ]

@@ -8,7 +8,7 @@ RESPOND = READ | {
     "incidents.read_evidence",
 }
 EVIDENCE = {"incidents.hold_evidence", "incidents.export_evidence"}
-COMMAND = RESPOND | EVIDENCE | {"incidents.command_incident", "incidents.approve_postmortem"}
+COMMAND = RESPOND | EVIDENCE | {"incidents.command_incident", "incidents.approve_postmortem", "incidents.write_runbook"}
 PUBLISH = (
     RESPOND
     | EVIDENCE
@@ -27,6 +27,8 @@ EDITED = [
     "statuspage.customer",
     "statuspage.brand",
     "incidents.rolecontact",
+    "incidents.servicecommand",
+    "incidents.servicelink",
     "outbox.endpoint",
 ]
 SEEN = [

@@ -11,7 +11,9 @@ from incidents.comms import actions as comms
 from incidents.comms import duties, escalations, holding, reminders
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Role
+from incidents.runbooks import actions as runbooks
 from irportal.ledger.models import Entry
+from tests.incidents.runbooks.conftest import SMALL
 
 pytestmark = pytest.mark.django_db
 
@@ -33,6 +35,15 @@ def law(incident, by):
 def unseen(incident):
     """As if declared by somebody who does not work on it."""
     type(incident).objects.filter(pk=incident.pk).update(acknowledged_at=None)
+
+
+def runbook(by):
+    return runbooks.write(SMALL, note="First", by=by).runbook
+
+
+def ticked(incident, by, **said):
+    step = runbooks.start(incident, runbook(by), by=by).steps.first()
+    return runbooks.settle(step, by=by, **{"state": "done", **said})
 
 
 DEEDS = {
@@ -70,6 +81,14 @@ DEEDS = {
     "law.entered": lambda i, o, g, n: law(i, g),
     "law.withdrawn": lambda i, o, g, n: workflow.withdraw_law(law(i, g), reason="Not ours", by=n),
     "duty.moved": lambda i, o, g, n: law(i, g),
+    "runbook.version_written": lambda i, o, g, n: runbook(g),
+    "runbook.withdrawn": lambda i, o, g, n: runbooks.withdraw(runbook(g), reason="Wrong", by=g),
+    "runbook.started": lambda i, o, g, n: runbooks.start(i, runbook(g), by=n),
+    "runbook.step_done": lambda i, o, g, n: ticked(i, g),
+    "runbook.step_skipped": lambda i, o, g, n: ticked(i, g, state="skipped", note="Not needed"),
+    "runbook.step_reopened": lambda i, o, g, n: runbooks.undo(ticked(i, g), by=n),
+    "runbook.step_noted": lambda i, o, g, n: runbooks.remark(ticked(i, g), note="Took two tries", by=n),
+    "runbook.stopped": lambda i, o, g, n: runbooks.stop(ticked(i, g).run, reason="Wrong one", by=n),
     "postmortem.opened": lambda i, o, g, n: workflow.update(
         i, workflow.Update(status="resolved", at=timezone.now(), reason="Stable"), by=g, send=True
     ),

@@ -11,9 +11,12 @@ from incidents.evidence import actions as evidence
 from incidents.evidence import store
 from incidents.evidence.actions import Said
 from incidents.lifecycle.models import Incident, TimelineEntry
+from incidents.runbooks import actions as runbooks
+from incidents.runbooks.models import RunbookRun
 from irportal.ledger.models import Entry
 from irportal.outbox.models import Announcement
 from tests import people
+from tests.incidents.runbooks.conftest import SMALL
 from tests.statuspage.factories import announced
 
 pytestmark = pytest.mark.django_db
@@ -82,6 +85,23 @@ MAY = {
     "maintenance-extend": (PUBLISHERS, PUBLISHERS),
     "maintenance-finish": (PUBLISHERS, PUBLISHERS),
     "maintenance-cancel": (PUBLISHERS, PUBLISHERS),
+    "runs": (EVERYBODY, NOBODY),
+    "run-start": (NOBODY, RESPONDERS),
+    "run": (EVERYBODY, NOBODY),
+    "run-stop": (RESPONDERS, RESPONDERS),
+    "run-step-done": (NOBODY, RESPONDERS),
+    "run-step-skip": (NOBODY, RESPONDERS),
+    "run-step-undo": (NOBODY, RESPONDERS),
+    "run-step-note": (NOBODY, RESPONDERS),
+    "runbooks": (EVERYBODY, NOBODY),
+    "runbook": (EVERYBODY, NOBODY),
+    "runbook-version": (EVERYBODY, NOBODY),
+    "runbook-difference": (EVERYBODY, NOBODY),
+    "runbook-commands": (EVERYBODY, NOBODY),
+    "runbook-write": (COMMANDERS, COMMANDERS),
+    "runbook-rewrite": (COMMANDERS, COMMANDERS),
+    "runbook-preview": (NOBODY, COMMANDERS),
+    "runbook-withdraw": (COMMANDERS, COMMANDERS),
 }
 ASKS_NOTHING = {"evidence-read": 200, "evidence-verify": 302, "evidence-export": 200}  # done without any field
 DAY = timedelta(days=1)
@@ -107,7 +127,11 @@ def addresses(declare, update, lee, freezer, organisation) -> dict[str, str]:
     subjects["evidence-lift"] = evidence.hold(incident, reason="Law", by=lee).pk
     found = {}
     work = announced(organisation["api"])
+    run = begun(incident, by=lee)
     for name in MAY:
+        if name.startswith("run"):
+            found[name] = reverse(f"portal:{name}", args=runbook_arguments(name, run))
+            continue
         if name.startswith("maintenance"):
             args = [] if name in ("maintenances", "maintenance-plan") else [work.number]
             found[name] = reverse(f"portal:{name}", args=args)
@@ -119,6 +143,23 @@ def addresses(declare, update, lee, freezer, organisation) -> dict[str, str]:
         args += [pk] if pk else words.get(name, [])
         found[name] = reverse(f"portal:{name}", args=args)
     return found
+
+
+def begun(incident: Incident, *, by) -> RunbookRun:
+    """A run of a runbook that has two versions, its first step ticked."""
+    found = runbooks.write(SMALL, note="First", by=by).runbook
+    runbooks.rewrite(found, SMALL.replace("Tell", "Call"), note="Second", by=by, seen=1)
+    return runbooks.start(incident, found, by=by)
+
+
+def runbook_arguments(name: str, run: RunbookRun) -> list[object]:
+    if name in ("runs", "run-start"):
+        return [run.incident.ref]
+    if name in ("runbooks", "runbook-commands", "runbook-write", "runbook-preview"):
+        return []
+    if name.startswith("runbook"):
+        return ["restart-api", *([1] if name == "runbook-version" else [])]
+    return [run.incident.ref, run.pk, *([1] if "step" in name else [])]
 
 
 def test_the_table_names_every_address_of_the_portal():
