@@ -32,7 +32,7 @@ def remove(apps, editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('incidents', '0002_append_only'),
+        ('incidents', '0003_evidence'),
         ('ledger', '0002_append_only'),
         ('statuspage', '0001_initial'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),

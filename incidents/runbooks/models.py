@@ -302,5 +302,10 @@ class StepChange(models.Model):
         return self.recorded_at - self.occurred_at > timedelta(minutes=1)
 
     @property
+    def what(self) -> str:
+        words = {"done": "Done", "skipped": "Skipped", "open": "Opened again"}
+        return "Added to" if self.was == self.now else words[self.now]
+
+    @property
     def evidence_is_link(self) -> bool:
         return self.evidence.startswith(("https://", "http://")) and " " not in self.evidence

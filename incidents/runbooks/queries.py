@@ -23,6 +23,7 @@ from incidents.runbooks.models import (
     StepText,
 )
 from irportal.prose import render
+from statuspage.models import Component
 
 NEXT_STEPS = 2  # of each run the panel shows
 Values = Mapping[str, placeholders.Value]
@@ -99,22 +100,23 @@ class Fillings:
 
 
 def fillings(incident: Incident | None = None) -> Fillings:
-    """At most three queries, whatever there is."""
-    parts = (
-        {row.component_id: row.component.name for row in incident.components.select_related("component")}
-        if incident
-        else {}
-    )
+    """For the services an incident affects; without one, for every service that has values. At most three queries."""
+    affected = Component.objects.filter(pk__in=incident.components.values("component")) if incident else None
+    mine = Q() if affected is None else Q(component=None) | Q(component__in=affected)
     found: dict[int | None, dict[str, placeholders.Value]] = {}
-    mine = Q(component=None) | Q(component__in=list(parts))
-    for link in ServiceLink.objects.filter(mine):
+    names: dict[int, str] = {}
+    for link in ServiceLink.objects.filter(mine).select_related("component"):
         found.setdefault(link.component_id, {})[link.name] = placeholders.Value(link.url, is_link=True)
-    for command in ServiceCommand.objects.filter(mine):
+        if link.component:
+            names[link.component.pk] = link.component.name
+    for command in ServiceCommand.objects.filter(mine).select_related("component"):
         found.setdefault(command.component_id, {})[command.name] = placeholders.Value(command.text)
-    facts = _facts(incident) if incident else {}
+        if command.component:
+            names[command.component.pk] = command.component.name
+    services = sorted((name, pk) for pk, name in names.items())
     return Fillings(
-        shared={**found.get(None, {}), **facts},
-        services=[(name, found[pk]) for pk, name in parts.items() if pk in found],
+        shared={**found.get(None, {}), **(_facts(incident) if incident else {})},
+        services=[(name, found[pk]) for name, pk in services],
     )
 
 
@@ -271,6 +273,11 @@ def _row(
         took=length(took) if took is not None else "",
         kept=took is not None and within is not None and took <= within,
     )
+
+
+def since(run: RunbookRun, seen: int) -> list[StepChange]:
+    """What was said of the run's steps after the change `seen`; one query."""
+    return list(StepChange.objects.filter(step__run=run, pk__gt=seen).select_related("step", "by")[:20])
 
 
 # Versions compared

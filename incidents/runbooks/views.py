@@ -71,7 +71,13 @@ def start(request: StaffRequest, ref: str) -> HttpResponse:
 @require_GET
 @see
 def run(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
-    return _show_run(request, _run(ref, pk))
+    """The page; for its part that asks again, what others said meanwhile. What is typed stays untouched by it."""
+    found = _run(ref, pk)
+    if not request.htmx or request.htmx.history_restore_request:
+        return _show_run(request, found)
+    seen = _number(request, "seen", 0)
+    context = {"run": found, "seen": seen, "meanwhile": queries.since(found, seen)}
+    return render(request, "incidents/runbooks/run.html#fresh", context)
 
 
 @require_POST
@@ -131,6 +137,7 @@ def _show_run(
         form.see(next((row.seen for row in rows if row.step.position == position), 0))
     context = {
         "run": found,
+        "seen": max((row.seen for row in rows), default=0),
         "incident": found.incident,
         "manuscript": manuscript,
         "prose": [
@@ -237,7 +244,7 @@ def difference(request: StaffRequest, code: str) -> HttpResponse:
 
 def _number(request: StaffRequest, name: str, otherwise: int) -> int:
     typed = request.GET.get(name, "")
-    return int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 9 else otherwise
+    return int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 19 else otherwise
 
 
 @read_or_send

@@ -9,6 +9,7 @@ from django.db.models import ProtectedError
 from incidents.lifecycle.models import RoleContact
 from incidents.policy import actions as policy
 from incidents.policy.models import PolicyProfile, PolicyVersion
+from incidents.runbooks.models import ServiceCommand, ServiceLink
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.ledger.models import Entry
@@ -99,6 +100,46 @@ def test_a_person_on_the_contact_list_cannot_vanish(vera):
     RoleContact.objects.create(role="legal_lead", person=vera)
     with pytest.raises(ProtectedError):
         vera.delete()
+
+
+# What runbooks ask of a service: covers R001-45, R001-46
+
+
+def test_a_command_and_a_link_of_a_service_are_set_and_recorded_without_their_text(settings_page, organisation):
+    api = organisation["api"]
+    command = {"component": api.pk, "name": "restart", "text": "deployctl restart api --token s3cr3t"}
+    settings_page.post("/admin/incidents/servicecommand/add/", command)
+    settings_page.post(
+        "/admin/incidents/servicelink/add/", {"name": "errors", "url": "https://errors.example/?key=s3cr3t"}
+    )
+
+    assert ServiceCommand.objects.get(component=api).text == command["text"]
+    assert ServiceLink.objects.get(component=None).url == "https://errors.example/?key=s3cr3t"
+    entries = Entry.objects.filter(deed__in=["service_command.changed", "service_link.changed"])
+    assert [entry.subject for entry in entries] == [f"service:{api.code}", "service:all"]
+    assert not any("s3cr3t" in entry.line for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("address", "facts", "sentence"),
+    [
+        ("servicecommand", {"name": "Restart it", "text": "x"}, "Write it as runbooks do: lower case, digits and _."),
+        ("servicecommand", {"name": "restart", "text": ""}, "This field is required."),
+        ("servicelink", {"name": "errors", "url": "javascript:alert(1)"}, "Enter a valid URL."),
+    ],
+)
+def test_a_command_or_link_that_cannot_be_is_refused(settings_page, address, facts, sentence):
+    page = settings_page.post(f"/admin/incidents/{address}/add/", facts)
+    assert sentence in page.content.decode()
+    assert not ServiceCommand.objects.exists()
+    assert not ServiceLink.objects.exists()
+
+
+def test_a_second_command_of_the_same_name_for_everything_is_refused(settings_page):
+    for _ in range(2):
+        page = settings_page.post("/admin/incidents/servicecommand/add/", {"name": "restart", "text": "x"})
+    assert "There is one of this name for the organisation already; change that one." in page.content.decode()
+    assert ServiceCommand.objects.count() == 1
 
 
 # People

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from incidents.lifecycle.models import Role, RoleContact
+from incidents.runbooks.models import ServiceCommand, ServiceLink
 from irportal.accounts import actions as accounts
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
@@ -41,6 +42,31 @@ CUSTOMERS = {
     "Orchard Logistics": ["Detection results"],
 }
 SUBSCRIBERS = 40
+# What runbooks ask of the Agent API, after the appendices of the seeds' plan. Some are left open, to be seen as gaps.
+API = "https://agent-api.agentguard.example"
+SERVICE = {
+    "health": f"curl -fsS {API}/health | jq",
+    "metrics": f"curl -fsS {API}/metrics",
+    "critical_endpoint": f"curl -fsS -X POST {API}/test-agent -H 'Content-Type: application/json' "
+    """-d '{"agent_output":"test","ground_truth":"test"}'""",
+    "database": 'psql "$DATABASE_URL" -c "SELECT 1;"',
+    "cache": "redis-cli ping",
+    "deploys": "deployctl list agent-api --last 5",
+    "rollback": "deployctl rollback agent-api --to previous",
+    "restart": "deployctl restart agent-api",
+    "kill_switch": "agentctl halt --all --drain",
+    "agent_status": f"curl -s -o /dev/null -w '%{{http_code}}\\n' {API}/agents/run",
+    "model_rollback": "modelctl rollback agent-api --to previous",
+    "model_version": f"curl -fsS {API}/model | jq -r .sha256",
+}
+LINKS = {
+    "hosting": "https://hosting.agentguard.example/",
+    "errors": "https://errors.agentguard.example/",
+    "cdn": "https://cdn.agentguard.example/",
+    "payments": "https://payments.agentguard.example/",
+    "model_status": "https://models.example/status",
+    "source": "https://git.agentguard.example/agent-api",
+}
 
 
 class Command(BaseCommand):
@@ -56,6 +82,7 @@ class Command(BaseCommand):
         people(password)
         parts = components()
         readers(parts)
+        service(parts["Agent API"])
         ledger.append("demo.created", subject="demo", by=None)
         self.stdout.write(f"Sign in as grace@agentguard.example with {password}")
 
@@ -81,6 +108,14 @@ def components() -> dict[str, Component]:
         for position, (name, description) in enumerate(rows):
             made[name] = Component.objects.create(group=group, name=name, description=description, position=position)
     return made
+
+
+def service(api: Component) -> None:
+    """The commands of the Agent API, and the links everybody uses."""
+    ServiceCommand.objects.bulk_create(
+        ServiceCommand(component=api, name=name, text=text) for name, text in SERVICE.items()
+    )
+    ServiceLink.objects.bulk_create(ServiceLink(name=name, url=url) for name, url in LINKS.items())
 
 
 def readers(parts: dict[str, Component]) -> None:

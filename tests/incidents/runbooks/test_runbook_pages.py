@@ -4,8 +4,10 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.context_processors import PermWrapper
+from django.template.loader import render_to_string
 
-from incidents.runbooks import actions
+from incidents.runbooks import actions, queries
 from incidents.runbooks.models import Runbook, RunbookRun, ServiceCommand, ServiceLink, StepChange
 from irportal.ledger.models import Entry
 from tests import people
@@ -162,11 +164,54 @@ def test_commands_are_filled_for_the_affected_service_and_gaps_are_said_in_words
     assert "Set it" not in html
 
 
+def test_a_page_that_stays_open_says_what_others_did_meanwhile(lee_there, lin, at, step):
+    actions.settle(step(1), state="done", by=lin)
+    seen = re.search(r"\?seen=(\d+)", lee_there.get(at).content.decode())[1]
+    htmx = {"headers": {"HX-Request": "true"}}
+    assert "Meanwhile" not in lee_there.get(f"{at}?seen={seen}", **htmx).content.decode()
+    actions.settle(step(2), state="skipped", note="It hangs", by=lin)
+    part = lee_there.get(f"{at}?seen={seen}", **htmx).content.decode()
+    assert "Lin, 14:30:00 UTC: skipped, Confirm it: error tracker." in words(part)
+    assert "<html" not in part
+    for typed in ("", "x", "9" * 30):
+        assert lee_there.get(f"{at}?seen={typed}", **htmx).status_code == 200
+
+
 def test_every_form_of_a_run_works_without_a_script(lee_there, at):
     html = lee_there.get(at).content.decode()
     assert re.findall(r"<script[^>]*>", html[html.index("<main") :]) == ['<script src="/static/js/copy.js" defer>']
     assert html.count('method="post"') >= 3
     assert "hx-post" not in html
+
+
+def test_the_library_shows_the_commands_of_every_service_that_has_its_own(client, small, ada, organisation):
+    for component in organisation.values():
+        ServiceCommand.objects.create(name="restart", text=f"restart {component}", component=component)
+    client.force_login(ada)
+    html = client.get(BOOK).content.decode()
+    assert "<code>restart Agent API</code>" in html
+    assert "<code>restart Dashboard</code>" in html
+
+
+def test_what_runbooks_ask_for_is_listed_with_what_is_not_set(client, small, root):
+    ServiceCommand.objects.create(name="restart", text="x")
+    client.force_login(root)
+    text = words(client.get("/portal/runbooks/commands").content.decode())
+    assert "Error tracker errors Asked for by Restart the API Not set" in text
+    assert "Set for everything" in text
+
+
+def test_the_panel_for_the_page_of_an_incident_shows_run_next_steps_and_offers(run, shipped, step, grace, lee):
+    actions.settle(step(1), state="done", by=lee)
+    html = render_to_string(
+        "incidents/runbooks/_panel.html",
+        {"incident": run.incident, "panel": queries.panel(run.incident), "user": lee, "perms": PermWrapper(lee)},
+    )
+    text = words(html)
+    assert "Restart the API 1 of 3 steps" in text
+    assert "Confirm it: error tracker." in text
+    assert "Complete service outage" in text
+    assert 'value="complete-outage"' in html
 
 
 def test_who_may_only_look_is_offered_nothing_to_press(client, at, ada):
@@ -223,7 +268,7 @@ def test_the_difference_of_two_versions_is_shown_in_words_and_signs(client, smal
     assert "From version 1 to 2" in text
     assert "Removed: 3. Tell customers." in text
     assert "Added: 3. Call customers." in text
-    for address in ("?from=9", "?to=0", "?to=99999999999999999999", "?from=x"):
+    for address in ("?from=9", "?to=0", "?to=99999999999999999999", "?to=999999999999999999", "?from=x"):
         assert client.get(f"{BOOK}difference{address}").status_code in (200, 404)
 
 
@@ -260,7 +305,7 @@ def test_the_preview_reads_as_it_will_names_gaps_and_keeps_what_was_typed(client
     text = words(html)
     assert "Nothing is saved yet" in text
     assert "3 steps. Offered for T01." in text
-    assert "Nobody has set for everything: restart, error tracker, health check." in text
+    assert "Nobody has set yet: restart, error tracker, health check." in text
     assert fields(html)["source"] == SMALL
     assert not Runbook.objects.exists()
 
