@@ -149,6 +149,8 @@ def filled_prose(text: str, values: Mapping[str, Value]) -> str:
 
     def put(found: re.Match[str]) -> str:
         value, label = values.get(found[1]), words(found[1])
+        if value is None and found[1] in FACTS:
+            return f"*{label}*"  # known once there is an incident
         if value is None or not value.text.strip():
             return f"**{label}: not set**"
         return f"[{label}](<{value.text}>)" if value.is_link else f"`{value.text}`"

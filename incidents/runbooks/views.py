@@ -147,10 +147,16 @@ def _show_run(
         "settled": sum(not row.step.is_open for row in rows),
         "form": form,
         "refused_at": position,
+        "heading": next((_not_yet(row.step) for row in rows if row.step.position == position), ""),
         "may": request.user.has_perm("incidents.update_incident") and not found.is_stopped,
     }
     status = 200 if form is None else 409 if form.was_refused else 400
     return render(request, "incidents/runbooks/run.html", context, status=status)
+
+
+def _not_yet(step: RunStep) -> str:
+    section = f" of “{step.section}”" if step.section else ""
+    return f"Step {step.number}{section} is not written down yet"
 
 
 @read_or_send

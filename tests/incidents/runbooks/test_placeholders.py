@@ -64,6 +64,10 @@ def test_a_link_in_running_text_is_a_link_and_its_gap_is_words():
     assert "<strong>log viewer: not set</strong>" in html
 
 
+def test_a_fact_of_an_incident_is_no_gap_where_there_is_no_incident():
+    assert "<em>channel of the incident</em>" in queries.Fillings({}).text("Open {{ channel }}.")
+
+
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "https://a.example/><script>alert(1)</script>", "x)(y"])
 def test_a_hostile_link_runs_nothing(url):
     html = queries.Fillings({"errors": Value(url, is_link=True)}).text("{{ errors }}")

@@ -114,7 +114,7 @@ def test_what_cannot_be_is_refused_and_keeps_every_word(lee_there, at, deed, typ
     html = answer.content.decode()
     assert answer.status_code in (400, 409)
     assert sentence in html
-    assert 'role="alert"' in html
+    assert "Step 2 of “Steps” is not written down yet" in html
     kept = fields(html[html.index('id="step-2"') : html.index('id="step-3"')])
     assert [name for name, value in typed.items() if kept[name] != value and "\0" not in value] == []
     assert (StepChange.objects.count(), Entry.objects.count()) == before
