@@ -12,14 +12,19 @@ from incidents.lifecycle.models import (
 )
 from incidents.policy.models import (
     ApprovalRule,
+    Checkpoint,
     CommObligation,
+    DefaultChoice,
     EscalationRule,
+    GateItem,
     IncidentType,
     MatrixCell,
     NotifyRule,
     PolicyProfile,
     PolicyVersion,
+    PolicyWriter,
     SeverityLevel,
+    ThresholdRule,
 )
 from incidents.postmortems.models import ActionItem, PostMortem
 from incidents.runbooks.models import (
@@ -39,12 +44,15 @@ __all__ = [
     "AiDecision",
     "Approval",
     "ApprovalRule",
+    "Checkpoint",
     "CommObligation",
     "CommsDuty",
     "CustodyLine",
+    "DefaultChoice",
     "Escalation",
     "EscalationRule",
     "EvidenceItem",
+    "GateItem",
     "Hold",
     "Incident",
     "IncidentComponent",
@@ -55,6 +63,7 @@ __all__ = [
     "NotifyRule",
     "PolicyProfile",
     "PolicyVersion",
+    "PolicyWriter",
     "PostMortem",
     "RoleAssignment",
     "RoleContact",
@@ -68,5 +77,6 @@ __all__ = [
     "SeverityChange",
     "SeverityLevel",
     "StepChange",
+    "ThresholdRule",
     "TimelineEntry",
 ]

@@ -10,5 +10,6 @@ urlpatterns = [
     path("maintenance/", include("incidents.maintenance.urls")),
     path("incidents/<slug:ref>/", include("incidents.evidence.urls")),
     path("", include("incidents.runbooks.urls")),
+    path("policy/", include("incidents.policy.urls")),
     path("incidents/<slug:ref>/postmortem/", include("incidents.postmortems.urls")),
 ]

@@ -21,7 +21,8 @@ from incidents.lifecycle.forms import (
     SeverityForm,
 )
 from incidents.lifecycle.models import Incident, TimelineEntry
-from incidents.policy import matrix
+from incidents.policy import matrix, wording
+from incidents.policy import queries as policies
 from incidents.policy.models import IncidentType, PolicyVersion
 from irportal.outbox.actions import one_line
 from irportal.parts import StaffRequest, carried_out
@@ -121,7 +122,7 @@ def suggestion(code: str) -> IncidentType | None:
 def outlook(policy: PolicyVersion | None, rank: int) -> dict[str, Any]:
     """What would be owed, by when, if an incident of this rank were declared now and touched customers."""
     if policy is None:
-        return {"policy": None, "levels": [], "promised": []}
+        return {"policy": None, "levels": [], "promised": [], "thresholds": []}
     now, rules = timezone.now(), policy.rules()
     facts = matrix.Facts(affected=True, down=True)
     levels = list(policy.severities.filter(enabled=True))
@@ -135,7 +136,8 @@ def outlook(policy: PolicyVersion | None, rank: int) -> dict[str, Any]:
     for level in levels:
         level.terms = level.definitions.replace("\n", " ")  # type: ignore[attr-defined]
         level.starts = starts(rules, level.rank)  # type: ignore[attr-defined]
-    return {"policy": policy, "levels": levels, "level": answer, "promised": sorted(promised)}
+    suggested = wording.thresholds(policies.document(policy))
+    return {"policy": policy, "levels": levels, "level": answer, "promised": sorted(promised), "thresholds": suggested}
 
 
 def starts(rules: matrix.Rules, rank: int) -> str:

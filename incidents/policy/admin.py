@@ -1,9 +1,8 @@
-"""Policies and the taxonomy. An approved version is read-only: incidents are judged by it for ever."""
+"""Policies and the taxonomy, to be looked at."""
 
 from typing import Any
 
 from django.contrib import admin
-from django.forms import ModelForm
 from django.http import HttpRequest
 
 from incidents.policy.models import (
@@ -17,89 +16,59 @@ from incidents.policy.models import (
     PolicyVersion,
     SeverityLevel,
 )
-from irportal.recorded import Looked, ReadOnlyAdmin, RecordedAdmin
+from irportal.recorded import Looked, ReadOnlyAdmin
 
 
-class Draft:
-    """Rows of a version: to be changed while it is a draft, never added to or taken from."""
-
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: PolicyVersion | None = None) -> bool:
-        allowed = super().has_change_permission(request, obj)  # type: ignore[misc]
-        return allowed and obj is not None and obj.approved_at is None
-
-
-class Severities(Draft, admin.TabularInline):
+class Severities(Looked, admin.TabularInline):
     model = SeverityLevel
     fields = ["rank", "label", "name", "definitions", "acknowledge", "contain", "resolve", "enabled"]
+    extra = 0
 
 
-class Notified(Draft, admin.TabularInline):
+class Notified(Looked, admin.TabularInline):
     model = NotifyRule
     fields = ["rank", "role"]
+    extra = 0
 
 
-class Escalations(Draft, admin.TabularInline):
+class Escalations(Looked, admin.TabularInline):
     model = EscalationRule
     fields = ["rank", "condition", "after", "role"]
+    extra = 0
 
 
-class Approvals(Draft, admin.TabularInline):
+class Approvals(Looked, admin.TabularInline):
     model = ApprovalRule
     fields = ["message_class", "role"]
+    extra = 0
 
 
-class Cells(Draft, admin.TabularInline):
+class Cells(Looked, admin.TabularInline):
     model = MatrixCell
     fields = ["rank", "audience", "mode", "scope", "override"]
+    extra = 0
 
 
-class Obligations(Draft, admin.TabularInline):
+class Obligations(Looked, admin.TabularInline):
     model = CommObligation
     fields = [
         *("message_class", "mode", "first", "first_if_data_or_ai_harm", "first_if_short_clock", "or_earlier"),
         *("every", "close", "when", "holding"),
     ]
+    extra = 0
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("cell")
 
 
 @admin.register(PolicyVersion)
-class PolicyVersionAdmin(RecordedAdmin):
-    """Versions come from `manage.py load_policy`; here they are read, and drafts are changed."""
+class PolicyVersionAdmin(ReadOnlyAdmin):
+    """Drafts are written and approved on the pages of the portal."""
 
-    deed = "policy.draft_changed"
     list_display = ["__str__", "effective_from", "approved_at", "change_note"]
     list_select_related = ["profile"]
-    readonly_fields = ["profile", "number", "approved_by", "approved_at", "sha256"]
+    exclude = ["document"]
     inlines = [Severities, Notified, Escalations, Approvals, Cells, Obligations]
-
-    def subject(self, obj: PolicyVersion) -> str:
-        return f"policy:{obj.profile.name}"[:60]
-
-    def facts(self, obj: PolicyVersion, form: ModelForm) -> dict[str, Any]:
-        return {"number": obj.number, **super().facts(obj, form)}
-
-    def save_related(self, request: HttpRequest, form: ModelForm, formsets: Any, change: bool) -> None:
-        rows = [str(row.instance) for formset in formsets for row in formset.forms if row.has_changed()]
-        if rows:
-            self.record(request, form.instance, "rows changed", number=form.instance.number, rows=rows)
-        super().save_related(request, form, formsets, change)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: PolicyVersion | None = None) -> bool:
-        return super().has_change_permission(request, obj) and (obj is None or obj.approved_at is None)
-
-    def has_delete_permission(self, request: HttpRequest, obj: PolicyVersion | None = None) -> bool:
-        return False
 
 
 class Versions(Looked, admin.TabularInline):

@@ -75,6 +75,7 @@ def _applies(mode: str, facts: Facts) -> bool:
         "decide": True,
         "if_affected": facts.affected,
         "if_material": facts.material,
+        "if_over_threshold": facts.material,  # somebody judged it to cross what was agreed
         "if_public_component_down": facts.down,
         "decide_if_data_or_ai_harm": facts.personal_data or facts.ai_harm,
     }.get(mode, False)
@@ -111,8 +112,11 @@ def _first(rule: DutyRule, facts: Facts) -> str:
 
 
 def may_tell(version: Rules, rank: int, audience: str) -> str:
-    """Whether `audience` may be told at this rank: `yes`, `reason` when somebody has to say why, else `no`."""
-    mode, _ = version.cells.get((rank, audience), ("none", ""))
+    """Whether `audience` may be told at this rank: `yes`, `reason` when somebody has to say why, else `no`.
+
+    Where the policy says nothing, nothing is owed and nothing forbidden.
+    """
+    mode, _ = version.cells.get((rank, audience), ("optional", ""))
     if mode != "none":
         return "yes"
     return "reason" if (rank, audience) in version.overridable else "no"
@@ -173,6 +177,7 @@ def words(amount: str) -> str:
     if amount == "day_end":
         return "by the end of the day"
     if amount.endswith("bd_end"):
-        return "by the end of the next business day"
+        days = amount.removesuffix("bd_end")
+        return f"by the end of {'the next business day' if days == '1' else f'business day {days}'}"
     number, unit = amount[:-1], amount[-1:]
     return f"{number} {'min' if unit == 'm' else unit}"

@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.urls import reverse
 from django.utils.functional import cached_property
 
 from incidents.policy.matrix import EARLIEST_LAW, DutyRule, Rules
@@ -12,10 +13,12 @@ from incidents.policy.matrix import EARLIEST_LAW, DutyRule, Rules
 
 class PolicyProfile(models.Model):
     name = models.SlugField(unique=True)
-    is_default = models.BooleanField(default=False)
+    is_default = models.BooleanField(default=False, help_text="New incidents take it; two people decide")
+    read_only = models.BooleanField(default=False, help_text="Shipped to be read and cloned, never changed")
 
     class Meta:
         app_label = "incidents"
+        ordering = ["name"]
         constraints = [
             models.UniqueConstraint("is_default", condition=Q(is_default=True), name="policy_one_default"),
         ]
@@ -27,8 +30,12 @@ class PolicyProfile(models.Model):
 class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
     def in_force(self, at: datetime) -> "PolicyVersion | None":
         """The newest approved version of the default profile that is effective at `at`."""
-        approved = self.filter(profile__is_default=True, approved_at__isnull=False, effective_from__lte=at)
-        return approved.select_related("profile").order_by("-number").first()
+        return self.of_profile_in_force(at).filter(profile__is_default=True).first()
+
+    def of_profile_in_force(self, at: datetime) -> "PolicyVersionQuerySet":
+        """What is approved and effective at `at`, whatever the profile, the newest first."""
+        approved = self.filter(approved_at__isnull=False, effective_from__lte=at)
+        return approved.select_related("profile").order_by("-number")
 
 
 class PolicyVersion(models.Model):
@@ -36,13 +43,25 @@ class PolicyVersion(models.Model):
 
     profile = models.ForeignKey(PolicyProfile, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
-    effective_from = models.DateTimeField()
+    effective_from = models.DateTimeField(null=True, blank=True, help_text="Set when it is approved")
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    cloned_from = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    revision = models.PositiveIntegerField(default=1, help_text="Counts the saves of a draft")
+    submitted_at = models.DateTimeField(null=True, blank=True)
     approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     approved_at = models.DateTimeField(null=True, blank=True)
-    change_note = models.CharField(max_length=300)
-    sha256 = models.CharField(max_length=64, help_text="Of the canonical JSON this version was loaded from")
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_reason = models.CharField(max_length=300, blank=True)
+    change_note = models.CharField(max_length=300, blank=True)
+    document = models.JSONField(default=dict, help_text="All of it in its normal form; the rows are made of this")
+    sha256 = models.CharField(max_length=64, help_text="Of the normal form")
+    customer_threshold = models.CharField(
+        max_length=200, blank=True, help_text="What was agreed: above this, customers are told"
+    )
     grace_seconds = models.PositiveIntegerField(default=120)
     holding_max_consecutive = models.PositiveSmallIntegerField(default=2)
     gate_monitoring_minutes = models.PositiveIntegerField(default=30)
@@ -53,10 +72,42 @@ class PolicyVersion(models.Model):
 
     class Meta:
         app_label = "incidents"
-        constraints = [models.UniqueConstraint("profile", "number", name="policy_version_once")]
+        permissions = [
+            ("propose_policy", "Can draft a policy, and propose which profile new incidents take"),
+            ("approve_policy", "Can approve a policy somebody else wrote"),
+        ]
+        constraints = [
+            models.UniqueConstraint("profile", "number", name="policy_version_once"),
+            models.UniqueConstraint(
+                "profile", condition=Q(approved_at=None, withdrawn_at=None), name="policy_one_draft"
+            ),
+            models.CheckConstraint(
+                condition=Q(approved_by=None) | Q(author=None) | ~Q(approved_by=F("author")),
+                name="policy_approved_by_another",
+            ),
+            models.CheckConstraint(
+                condition=Q(approved_at=None) | Q(effective_from__isnull=False, withdrawn_at=None),
+                name="policy_approved_is_effective",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.profile.name}, version {self.number}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("portal:policy-version", args=[self.profile.name, self.number])
+
+    @property
+    def state(self) -> str:
+        if self.withdrawn_at:
+            return "withdrawn"
+        if self.approved_at:
+            return "approved"
+        return "waits for approval" if self.submitted_at else "draft"
+
+    @property
+    def is_draft(self) -> bool:
+        return self.state == "draft"
 
     @property
     def grace(self) -> timedelta:
@@ -85,10 +136,11 @@ class SeverityLevel(models.Model):
     version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="severities")
     rank = models.PositiveSmallIntegerField()
     label = models.CharField(max_length=10)
-    name = models.CharField(max_length=30)
+    name = models.CharField(max_length=30, blank=True)
     definitions = models.TextField(help_text="One line each; the worst line that fits decides")
     enabled = models.BooleanField(default=True)
-    acknowledge = models.CharField(max_length=10, help_text="From detection, as written: 15m, 2h, 1bd_end")
+    acknowledge = models.CharField(max_length=10, blank=True, help_text="From detection, as written: 15m, 2h, 1bd_end")
+    page_within = models.CharField(max_length=10, blank=True, help_text="From declaration, until the page has left")
     contain = models.CharField(max_length=10, blank=True)
     resolve = models.CharField(max_length=10, blank=True)
 
@@ -101,7 +153,7 @@ class SeverityLevel(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.label} {self.name}"
+        return f"{self.label} {self.name}".strip()
 
 
 class NotifyRule(models.Model):
@@ -113,6 +165,7 @@ class NotifyRule(models.Model):
 
     class Meta:
         app_label = "incidents"
+        ordering = ["rank", "id"]
 
     def __str__(self) -> str:
         return f"{self.rank}: {self.role}"
@@ -177,6 +230,7 @@ class MatrixCell(models.Model):
     override = models.CharField(
         max_length=15, choices=Override, blank=True, help_text="Whether mode `none` gives way to somebody's reason"
     )
+    note = models.CharField(max_length=120, blank=True, help_text="What no number says")
 
     class Meta:
         app_label = "incidents"
@@ -226,6 +280,100 @@ class CommObligation(models.Model):
             mode=self.mode,
             or_earlier=self.or_earlier,
         )
+
+
+class ThresholdRule(models.Model):
+    """Above this value a severity is suggested, or none yet: a person decides."""
+
+    version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="thresholds")
+    signal = models.CharField(max_length=40)
+    above = models.DecimalField(max_digits=9, decimal_places=3)
+    suggests = models.PositiveSmallIntegerField(null=True)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.signal} > {self.above}"
+
+
+class GateItem(models.Model):
+    """What must be true, or ticked, before an incident is resolved."""
+
+    class Kind(models.TextChoices):
+        CONDITION = "condition"
+        TICK = "tick"
+
+    version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="gate_items")
+    kind = models.CharField(max_length=9, choices=Kind)
+    position = models.PositiveSmallIntegerField()
+    text = models.CharField(max_length=120)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["kind", "position"]
+        constraints = [models.UniqueConstraint("version", "kind", "position", name="gate_item_once")]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Checkpoint(models.Model):
+    """How far an incident of this rank should be, so long after detection. It warns and blocks nothing."""
+
+    version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="checkpoints")
+    rank = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=20)
+    after = models.CharField(max_length=10)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["rank", "id"]
+        constraints = [models.UniqueConstraint("version", "rank", "name", name="policy_checkpoint_once")]
+
+    def __str__(self) -> str:
+        return f"{self.rank}: {self.name} after {self.after}"
+
+
+class PolicyWriter(models.Model):
+    """Who wrote at a draft, and so cannot approve it."""
+
+    version = models.ForeignKey(PolicyVersion, on_delete=models.CASCADE, related_name="writers")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        app_label = "incidents"
+        constraints = [models.UniqueConstraint("version", "person", name="policy_writer_once")]
+
+    def __str__(self) -> str:
+        return str(self.person)
+
+
+class DefaultChoice(models.Model):
+    """One decision, by two people, which profile new incidents take."""
+
+    profile = models.ForeignKey(PolicyProfile, on_delete=models.PROTECT, related_name="choices")
+    reason = models.CharField(max_length=300)
+    proposed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    proposed_at = models.DateTimeField()
+    settled_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    settled_at = models.DateTimeField(null=True)
+    approved = models.BooleanField(default=False)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint("approved", condition=Q(settled_at=None), name="policy_one_choice_waits"),
+            models.CheckConstraint(
+                condition=Q(approved=False) | (Q(settled_by__isnull=False) & ~Q(settled_by=F("proposed_by"))),
+                name="policy_choice_approved_by_another",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.profile}: {self.reason}"
 
 
 class IncidentType(models.Model):

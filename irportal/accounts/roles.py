@@ -8,7 +8,17 @@ RESPOND = READ | {
     "incidents.read_evidence",
 }
 EVIDENCE = {"incidents.hold_evidence", "incidents.export_evidence"}
-COMMAND = RESPOND | EVIDENCE | {"incidents.command_incident", "incidents.approve_postmortem", "incidents.write_runbook"}
+COMMAND = (
+    RESPOND
+    | EVIDENCE
+    | {
+        "incidents.command_incident",
+        "incidents.approve_postmortem",
+        "incidents.write_runbook",
+        "incidents.propose_policy",
+        "incidents.approve_policy",
+    }
+)
 PUBLISH = (
     RESPOND
     | EVIDENCE
@@ -46,19 +56,8 @@ SEEN = [
     "ledger.entry",
     "outbox.delivery",
 ]
-# People are created by `manage.py staff` and never deleted; an approved policy version refuses every change. Of
-# subscribers only the end can be changed.
-CHANGED = [
-    "accounts.user",
-    "statuspage.subscriber",
-    "incidents.policyversion",
-    "incidents.severitylevel",
-    "incidents.notifyrule",
-    "incidents.escalationrule",
-    "incidents.approvalrule",
-    "incidents.matrixcell",
-    "incidents.commobligation",
-]
+# People are created by `manage.py staff` and never deleted. Of subscribers only the end can be changed.
+CHANGED = ["accounts.user", "statuspage.subscriber"]
 
 
 def _may(verb: str, models: list[str]) -> set[str]:

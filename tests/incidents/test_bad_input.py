@@ -17,7 +17,7 @@ from incidents import workflow
 from incidents.comms.models import CommsDuty, Message
 from incidents.lifecycle import actions
 from incidents.lifecycle.models import Incident, TimelineEntry
-from incidents.policy.models import PolicyVersion
+from incidents.policy.models import PolicyProfile
 from irportal.ledger.models import Entry
 from irportal.outbox import engine
 from irportal.outbox.models import Announcement
@@ -159,7 +159,7 @@ def test_who_left_cannot_be_made_commander(signed_in, declaration, grace):
 
 
 def test_without_a_policy_in_force_nothing_is_declared_and_the_sentence_says_what_to_do(signed_in, declaration):
-    PolicyVersion.objects.update(approved_at=None)
+    PolicyProfile.objects.update(is_default=False)
     answer = signed_in.post("/portal/incidents/declare", declaration)
     assert answer.status_code == 400
     assert "No approved policy is in force" in answer.content.decode()

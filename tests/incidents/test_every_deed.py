@@ -11,6 +11,8 @@ from incidents.comms import actions as comms
 from incidents.comms import duties, escalations, holding, reminders
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Role
+from incidents.policy import actions as policy
+from incidents.policy.models import PolicyProfile
 from incidents.runbooks import actions as runbooks
 from irportal.ledger.models import Entry
 from tests.incidents.runbooks.conftest import SMALL
@@ -46,7 +48,31 @@ def ticked(incident, by, **said):
     return runbooks.settle(step, by=by, **{"state": "done", **said})
 
 
+def policy_draft(incident, by):
+    """A draft of the next version of the policy."""
+    return policy.clone(incident.policy_version, into="default-unified", by=by)
+
+
+def submitted(incident, by):
+    return policy.submit(policy_draft(incident, by), change_note="Sooner", by=by, seen=1)
+
+
+def proposed(by):
+    policy.load_literal()
+    return policy.propose_default(PolicyProfile.objects.get(name="seed-001"), reason="As agreed", by=by)
+
+
 DEEDS = {
+    "policy.version_loaded": lambda i, o, g, n: policy.load_literal(),
+    "policy.drafted": lambda i, o, g, n: policy_draft(i, g),
+    "policy.draft_changed": lambda i, o, g, n: policy.change(policy_draft(i, g), {"grace": "5m"}, by=g, seen=1),
+    "policy.submitted": lambda i, o, g, n: submitted(i, g),
+    "policy.sent_back": lambda i, o, g, n: policy.send_back(submitted(i, g), reason="Later", by=n),
+    "policy.approved": lambda i, o, g, n: policy.approve(v := submitted(i, g), by=n, sha256=v.sha256),
+    "policy.withdrawn": lambda i, o, g, n: policy.withdraw(policy_draft(i, g), reason="Not now", by=g),
+    "policy.default_proposed": lambda i, o, g, n: proposed(g),
+    "policy.default_chosen": lambda i, o, g, n: policy.approve_default(proposed(g), by=n),
+    "policy.default_declined": lambda i, o, g, n: policy.decline_default(proposed(g), by=n),
     "incident.status_changed": lambda i, o, g, n: lifecycle.change_status(i, to="identified", at=timezone.now(), by=g),
     "incident.severity_changed": lambda i, o, g, n: workflow.change_severity(i, rank=2, reason="Partial", by=g),
     "incident.role_assigned": lambda i, o, g, n: lifecycle.assign(i, role=Role.SCRIBE, person=n, by=g),

@@ -11,6 +11,8 @@ from incidents.evidence import actions as evidence
 from incidents.evidence import store
 from incidents.evidence.actions import Said
 from incidents.lifecycle.models import Incident, TimelineEntry
+from incidents.policy import actions as policy
+from incidents.policy.models import PolicyProfile
 from incidents.runbooks import actions as runbooks
 from incidents.runbooks.models import RunbookRun
 from irportal.ledger.models import Entry
@@ -76,6 +78,18 @@ MAY = {
     "evidence-verify": (NOBODY, RESPONDERS),
     "evidence-export": (NOBODY, RESPONDERS - {"responder"}),
     "ai-context": (EVERYBODY, RESPONDERS),
+    "policy-profiles": (EVERYBODY, NOBODY),
+    "policy-version": (EVERYBODY, NOBODY),
+    "policy-export": (EVERYBODY, NOBODY),
+    "policy-clone": (COMMANDERS, COMMANDERS),
+    "policy-edit": (COMMANDERS, COMMANDERS),
+    "policy-cell": (COMMANDERS, COMMANDERS),
+    "policy-submit": (COMMANDERS, COMMANDERS),
+    "policy-withdraw": (COMMANDERS, COMMANDERS),
+    "policy-send-back": (COMMANDERS, COMMANDERS),
+    "policy-approve": (COMMANDERS, COMMANDERS),  # and never who wrote at it
+    "policy-default": (COMMANDERS, COMMANDERS),
+    "policy-default-settle": (NOBODY, COMMANDERS),  # and never who proposed it
     "maintenances": (EVERYBODY, NOBODY),
     "maintenance": (EVERYBODY, NOBODY),
     "maintenance-plan": (PUBLISHERS, PUBLISHERS),
@@ -108,6 +122,28 @@ DAY = timedelta(days=1)
 SECRET = "Pool of tenant Northwind drained"
 
 
+def policies(version, *, by):
+    """The arguments of each address: a draft of the next version, another profile's that waits, a choice."""
+    policy.clone(version, into="default-unified", by=by)
+    waits = policy.submit(policy.clone(version, into="ours", by=by), change_note="Ours", by=by, seen=1)
+    policy.load_literal()
+    choice = policy.propose_default(PolicyProfile.objects.get(name="seed-001"), reason="Agreed", by=by)
+
+    def args(name):
+        if name == "policy-default-settle":
+            return [choice.pk]
+        if name in ("policy-profiles", "policy-default"):
+            return []
+        more = {"policy-edit": ["severities"], "policy-cell": [1, "customers"]}.get(name, [])
+        return (
+            ["ours", waits.number, *more]
+            if name in ("policy-send-back", "policy-approve")
+            else ["default-unified", 2, *more]
+        )
+
+    return args
+
+
 @pytest.fixture
 def addresses(declare, update, lee, freezer, organisation) -> dict[str, str]:
     """The address of every page: INC-1 is open with a draft that waits, INC-2 is resolved with a post-mortem."""
@@ -128,9 +164,13 @@ def addresses(declare, update, lee, freezer, organisation) -> dict[str, str]:
     found = {}
     work = announced(organisation["api"])
     run = begun(incident, by=lee)
+    drafts = policies(incident.policy_version, by=lee)
     for name in MAY:
         if name.startswith("run"):
             found[name] = reverse(f"portal:{name}", args=runbook_arguments(name, run))
+            continue
+        if name.startswith("policy"):
+            found[name] = reverse(f"portal:{name}", args=drafts(name))
             continue
         if name.startswith("maintenance"):
             args = [] if name in ("maintenances", "maintenance-plan") else [work.number]
