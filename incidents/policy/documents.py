@@ -239,8 +239,8 @@ def whole(least: int, most: int) -> Reader:
 
 
 def above(place: Place, value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1_000_000:
-        return place.wrong(f"Write a number above 0, not {shown(value)}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.001 <= value <= 999_999:
+        return place.wrong(f"Write a number above 0, up to 999999, not {shown(value)}.")
     return number(value)
 
 
@@ -427,7 +427,7 @@ def checked(data: Any, *, file: bool = False) -> Document:
 
 def _agree(place: Place, found: Document) -> None:
     """What can only be judged together."""
-    if not found["severities"]:
+    if not found.setdefault("severities", {}):
         place.at("severities").wrong("Name at least one severity.")
     elif all(level.get("enabled") is False for level in found["severities"].values()):
         place.at("severities").wrong("Every severity is switched off; nothing could be declared.")

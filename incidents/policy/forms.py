@@ -20,7 +20,7 @@ class AmountField(forms.CharField):
     """A length of time in words: 30 min, 24 h, 3 d, next business day."""
 
     def __init__(self, label: str, **options: Any) -> None:
-        widget = forms.TextInput(attrs={"size": 12, "autocomplete": "off"})
+        widget = forms.TextInput(attrs={"autocomplete": "off"})
         super().__init__(label=label, required=False, max_length=60, widget=widget, **options)
 
     def clean(self, value: Any) -> str:
@@ -166,6 +166,20 @@ def lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+DUTY_LABELS = {
+    "mode": "Mode of its own",
+    "first": "First after",
+    "first_if_data_or_ai_harm": "First for data or AI harm after",
+    "first_if_short_clock": "First, if a law gives 6 h or less, after",
+    "or_earlier": "Sooner if a law says so",
+    "every": "Then every",
+    "daily_once_contained": "Once contained, daily at",
+    "close": "Closing message after",
+    "when": "Only if personal data is involved",
+    "holding": "Holding message if nobody wrote",
+}
+
+
 class CellForm(PartForm):
     """One cell of the matrix, with every class of message its audience may be owed."""
 
@@ -173,12 +187,16 @@ class CellForm(PartForm):
     scope = forms.ChoiceField(label="Who", choices=list(SCOPES.items()), required=False)
     override = forms.BooleanField(label="With mode none: possible all the same, with a reason", required=False)
     note = forms.CharField(label="Note", max_length=120, required=False, help_text="What no number says.")
-    AMOUNTS = {
-        "first": "First after",
-        "every": "Then every",
-        "close": "Closing message after",
-        "first_if_data_or_ai_harm": "First for data or AI harm after",
-        "first_if_short_clock": "First, if a law gives 6 h or less, after",
+    ASKED = {  # of each class; anything else only where the policy says it already
+        "status_update": ("first", "every", "close", "holding"),
+        "incident_notice": ("first", "or_earlier"),
+        "breach_notice": ("first", "or_earlier", "when"),
+        "regulator_decision": ("first", "first_if_data_or_ai_harm", "first_if_short_clock"),
+        "status_page": ("first", "every", "close", "holding"),
+        "public_statement": ("mode", "first"),
+        "internal_update": ("first", "every", "daily_once_contained", "close"),
+        "internal_summary": ("close",),
+        "board_notice": ("mode", "first"),
     }
 
     def __init__(self, *args: Any, rank: int, audience: str, **options: Any) -> None:
@@ -190,21 +208,26 @@ class CellForm(PartForm):
         return f"{self.label_of(self.rank)}, {wording.AUDIENCES[self.audience].lower()}"
 
     def build(self) -> None:
-        for message_class in documents.CLASSES[self.audience]:
-            made: dict[str, forms.Field] = {
-                "owed": forms.BooleanField(label="Owed", required=False),
-                **{name: AmountField(label) for name, label in self.AMOUNTS.items()},
-                "daily_once_contained": forms.CharField(
-                    label="Once contained, daily at", max_length=5, required=False, help_text="For example 17:00."
-                ),
-                "mode": forms.ChoiceField(
-                    label="Mode of its own", choices=[("", "The cell's"), *MODES.items()], required=False
-                ),
-                "or_earlier": forms.BooleanField(label="Sooner if a law says so", required=False),
-                "when": forms.BooleanField(label="Only if personal data is involved", required=False),
-                "holding": forms.BooleanField(label="Holding message if nobody wrote", required=False),
-            }
-            self.fields |= {f"{message_class}-{name}": field for name, field in made.items()}
+        for duty in documents.CLASSES[self.audience]:
+            self.fields[f"{duty}-owed"] = forms.BooleanField(label="Owed", required=False)
+            self.fields |= {f"{duty}-{name}": self.field_for(name) for name in self.names(duty)}
+
+    def names(self, message_class: str) -> list[str]:
+        known: Document = next((row for row in self.cell.get("duties", []) if row["class"] == message_class), {})
+        return [
+            name for name in documents.DUTY_PARTS if name in (*self.ASKED[message_class], *known) and name != "class"
+        ]
+
+    @staticmethod
+    def field_for(name: str) -> forms.Field:
+        label = DUTY_LABELS[name]
+        if name in ("or_earlier", "when", "holding"):
+            return forms.BooleanField(label=label, required=False)
+        if name == "mode":
+            return forms.ChoiceField(label=label, choices=[("", "The cell's"), *MODES.items()], required=False)
+        if name == "daily_once_contained":
+            return forms.CharField(label=label, max_length=5, required=False, help_text="For example 17:00.")
+        return AmountField(label)
 
     @property
     def cell(self) -> Document:
@@ -240,14 +263,12 @@ class CellForm(PartForm):
 
     def _is_owed(self, message_class: str) -> bool:
         """Ticked, or something was typed into it: nothing typed is dropped in silence."""
-        names = ("owed", "daily_once_contained", *self.AMOUNTS)
-        return any(self.cleaned_data[f"{message_class}-{name}"] for name in names)
+        return any(self.cleaned_data[f"{message_class}-{name}"] for name in ["owed", *self.names(message_class)])
 
     def _duty(self, message_class: str) -> Document:
-        names = [name for name in documents.DUTY_PARTS if name != "class"]
-        said = {name: self.cleaned_data[f"{message_class}-{name}"] for name in names}
-        said["or_earlier"] = matrix.EARLIEST_LAW if said["or_earlier"] else ""
-        said["when"] = "personal_data" if said["when"] else ""
+        said = {name: self.cleaned_data[f"{message_class}-{name}"] for name in self.names(message_class)}
+        ticked = {"or_earlier": matrix.EARLIEST_LAW, "when": "personal_data"}
+        said |= {name: value if said[name] else "" for name, value in ticked.items() if name in said}
         return {"class": message_class} | said
 
 

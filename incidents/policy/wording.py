@@ -128,7 +128,7 @@ def cell(document: Document, rank: int, audience: str) -> Cell:
         lines,
         _rhythm(paced),
         f"First after {matrix.words(paced['first'])}, then every {matrix.words(paced['every'])}" if paced else "",
-        "; ".join(filter(None, notes)),
+        " · ".join(filter(None, notes)),
     )
 
 
@@ -153,11 +153,11 @@ def _line(duty: Document, audience: str, document: Document) -> Line:
         "Sooner if a law says so" if duty.get("or_earlier") else "",
         "If personal data is involved" if duty.get("when") else "",
         f"Once contained, daily at {duty['daily_once_contained']}" if duty.get("daily_once_contained") else "",
-        f"Closing message {_within(duty['close'])} after the end" if duty.get("close") else "",
+        f"Closing message {matrix.words(duty['close'])} after the end" if duty.get("close") else "",
         "Holding message if nobody wrote" if duty.get("holding") else "",
         f"{people(approve)} approve{'s' if len(approve) == 1 else ''}" if approve else "",
     ]
-    return Line(said, "; ".join(filter(None, small)))
+    return Line(said, " · ".join(filter(None, small)))
 
 
 def _rhythm(duty: Document) -> list[str]:
@@ -305,7 +305,10 @@ def _called_later(document: Document, labels: Labels) -> Told:
     for key, condition in whiles.items():
         for rank, called in document.get(key, {}).items():
             for name, after in called.items():
-                yield f"{labels[rank]}, {role(name).lower()} while {condition}", f"after {matrix.words(after)}"
+                yield (
+                    f"{labels[rank]}, {role(name).lower()} while {condition}",
+                    f"after {matrix.words(after)}" if documents.minutes(after) else "at once",
+                )
 
 
 def _thresholds(document: Document, labels: Labels) -> Told:
