@@ -252,7 +252,7 @@ def change(version: PolicyVersion, part: Document, *, by: User, seen: int) -> Po
     only_a_draft(version)
     _refuse_stale(version, seen)
     before = queries.document(version)
-    after = documents.checked({key: value for key, value in (before | part).items() if value})
+    after = documents.checked(before | part)
     changes = wording.differences(before, after)
     if before == after:
         return version
@@ -310,6 +310,8 @@ def submit(version: PolicyVersion, *, change_note: str, by: User, seen: int) -> 
     version = _locked(version)
     only_a_draft(version)
     _refuse_stale(version, seen)
+    if not change_note.strip():
+        raise Refused("Say in one sentence why it changes; an auditor will read it.")
     _write(version, documents.checked(queries.document(version) | {"change_note": change_note}))
     version.submitted_at = timezone.now()
     version.save(update_fields=["submitted_at"])

@@ -257,7 +257,7 @@ class CellForm(PartForm):
         said = {name: given[name] for name in ("mode", "scope", "note")}
         said["override"] = "reason_required" if given["override"] else ""
         said["duties"] = [self._duty(name) for name in documents.CLASSES[self.audience] if self._is_owed(name)]
-        if given["mode"] or said["duties"] or said["note"]:
+        if said["scope"] != "all" or any(value for name, value in said.items() if name != "scope"):
             cells[self.audience] = said
         return {"matrix": {rank: row for rank, row in ranks.items() if row}}
 
