@@ -95,10 +95,12 @@ class ImpactFields(forms.Form):
         return cleaned
 
 
-def _types() -> list[tuple[str, list[tuple[str, str]]]]:
+def _types(labels: dict[int, str]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The kinds by family, each with the severity it suggests as the policy calls it."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for row in IncidentType.objects.all():
-        suggests = f" (suggests SEV{row.suggested_rank})" if row.suggested_rank else ""
+        label = labels.get(row.suggested_rank or 0)
+        suggests = f" (suggests {label})" if label else ""
         groups.setdefault(row.get_family_display(), []).append((row.code, f"{row}{suggests}"))
     return [("", [("", "Choose what fits best")]), *groups.items()]
 
@@ -161,10 +163,11 @@ class DeclareForm(ImpactFields):
     def __init__(self, *args: Any, policy: PolicyVersion | None, **options: Any) -> None:
         super().__init__(*args, **options)
         self.policy = policy
-        levels = policy.severities.filter(enabled=True) if policy else []
+        levels = list(policy.severities.filter(enabled=True)) if policy else []
+        self.labels = {level.rank: level.label for level in levels}
         self.fields["severity"].choices = [(level.rank, str(level)) for level in levels]  # type: ignore[attr-defined]
         self.fields["commander"].queryset = commanders()  # type: ignore[attr-defined]
-        self.fields["type"].choices = _types()  # type: ignore[attr-defined]
+        self.fields["type"].choices = _types(self.labels)  # type: ignore[attr-defined]
 
     def clean_title(self) -> str:
         return " ".join(self.cleaned_data["title"].split())
@@ -180,10 +183,9 @@ class DeclareForm(ImpactFields):
                 self.add_error(name, f"{at:%Y-%m-%d %H:%M} lies ahead; it is {now:%Y-%m-%d %H:%M} UTC now.")
         if started and detected and detected < started:
             self.add_error("detected_at", "It cannot be noticed before it started; correct one of the two times.")
-        if kind and kind.suggested_rank and "severity" not in cleaned and not self.data.get("severity"):
-            self.errors["severity"] = ErrorList(
-                [f"Choose a severity. {kind.name} suggests SEV{kind.suggested_rank}: {kind.why}"]
-            )
+        label = self.labels.get(kind.suggested_rank or 0) if kind else None
+        if kind and label and "severity" not in cleaned and not self.data.get("severity"):
+            self.errors["severity"] = ErrorList([f"Choose a severity. {kind.name} suggests {label}: {kind.why}"])
         return cleaned
 
 

@@ -232,6 +232,18 @@ def test_a_severity_the_playbook_does_not_have_is_not_offered(organisation, clie
     assert client.get("/portal/incidents/declare/outlook?severity=4").status_code == 200
 
 
+def test_a_kind_suggests_a_severity_by_the_name_the_policy_has_for_it(organisation, client, declaration, grace, lin):
+    actions.load_literal()
+    choice = actions.propose_default(PolicyProfile.objects.get(name="seed-001"), reason="Try", by=grace)
+    actions.approve_default(choice, by=lin)
+    client.force_login(grace)
+    assert "(suggests P0)" in client.get("/portal/incidents/declare").content.decode()
+    assert "Suggests P0:" in client.get("/portal/incidents/declare/suggestion?type=T01").content.decode()
+    refused = client.post("/portal/incidents/declare", declaration | {"severity": ""}).content.decode()
+    assert "suggests P0: " in refused
+    assert "holding message leaves" not in refused  # this policy knows none
+
+
 # covers R002-07
 def test_crossing_the_agreed_threshold_owes_customers_a_message(organisation, declare, grace, lin):
     actions.load_literal()
