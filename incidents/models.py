@@ -1,13 +1,19 @@
 """Index of the subjects' models; nothing is defined here."""
 
-from incidents.comms.models import Approval, CommsDuty, Escalation, LegalDeadline, Message
+from incidents.comms.models import Approval, Call, CommsDuty, Escalation, LegalDeadline, Message
 from incidents.evidence.models import AiContext, AiDecision, CustodyLine, EvidenceItem, Hold
 from incidents.lifecycle.models import (
+    ContactReview,
+    ControlRun,
+    GateTick,
+    Handover,
     Incident,
     IncidentComponent,
+    Reading,
     RoleAssignment,
     RoleContact,
     SeverityChange,
+    ShiftSheet,
     TimelineEntry,
 )
 from incidents.policy.models import (
@@ -44,15 +50,20 @@ __all__ = [
     "AiDecision",
     "Approval",
     "ApprovalRule",
+    "Call",
     "Checkpoint",
     "CommObligation",
     "CommsDuty",
+    "ContactReview",
+    "ControlRun",
     "CustodyLine",
     "DefaultChoice",
     "Escalation",
     "EscalationRule",
     "EvidenceItem",
     "GateItem",
+    "GateTick",
+    "Handover",
     "Hold",
     "Incident",
     "IncidentComponent",
@@ -65,6 +76,7 @@ __all__ = [
     "PolicyVersion",
     "PolicyWriter",
     "PostMortem",
+    "Reading",
     "RoleAssignment",
     "RoleContact",
     "RunStep",
@@ -76,6 +88,7 @@ __all__ = [
     "ServiceLink",
     "SeverityChange",
     "SeverityLevel",
+    "ShiftSheet",
     "StepChange",
     "ThresholdRule",
     "TimelineEntry",

@@ -1,17 +1,21 @@
 """The story: what happens, in which order, when an incident is declared, updated, re-graded, resolved."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import transaction
+from django.utils import timezone
 
 from incidents.comms import actions as comms
-from incidents.comms import duties, escalations, laws
+from incidents.comms import calls, duties, escalations, laws, queries
 from incidents.comms.models import LegalDeadline, Message
 from incidents.lifecycle import actions as lifecycle
+from incidents.lifecycle import gate
 from incidents.lifecycle.actions import Declaration
-from incidents.lifecycle.models import Incident, TimelineEntry
+from incidents.lifecycle.models import ControlRun, Handover, Incident, RoleAssignment, ShiftSheet, TimelineEntry
+from incidents.lifecycle.passing import actions as handovers
+from incidents.lifecycle.recovery import actions as recovery
 from incidents.postmortems import actions as postmortems
 from irportal.accounts.models import User
 from irportal.outbox.audiences import reach
@@ -56,8 +60,9 @@ def update(incident: Incident, change: Update, *, by: User, send: bool, seen: in
     lifecycle.check_seen(incident, seen)
     was, was_contained = incident.status, incident.is_contained
     if change.status != was:
+        met = [gate.SENT] if change.customer_text else []  # the text that says so goes out with the move
         incident = lifecycle.change_status(
-            incident, to=change.status, at=change.at, reason=change.reason, by=by, seen=None
+            incident, to=change.status, at=change.at, reason=change.reason, by=by, met_by_deed=met
         )
     elif not (change.customer_text or change.internal_text):
         raise Refused("Nothing changes: choose another state or write something.")
@@ -146,6 +151,52 @@ def withdraw_law(law: LegalDeadline, *, reason: str, by: User) -> LegalDeadline:
     law = laws.withdraw(law, reason=reason, by=by)
     duties.rederive(law.incident, was_rank=law.incident.severity)
     return law
+
+
+@transaction.atomic
+def assign(
+    incident: Incident, *, role: str, person: User, by: User, reason: str = "", seen: int | None = None
+) -> RoleAssignment:
+    """Give a role to a person, who is called unless they took it themselves."""
+    term = lifecycle.assign(incident, role=role, person=person, by=by, reason=reason, seen=seen)
+    if person.pk != by.pk:
+        comms.tell_given(term)
+    return term
+
+
+@transaction.atomic
+def hand_over(incident: Incident, *, terms: Sequence[int], to: User, still_open: str, by: User) -> list[Handover]:
+    """Pass roles to one person, who is called and asked to say that they have them."""
+    made = handovers.hand_over(incident, terms=terms, to=to, still_open=still_open, by=by)
+    comms.tell_taker(made)
+    return made
+
+
+@transaction.atomic
+def take(handover: Handover, *, by: User) -> Handover:
+    """Have the role and know what is open; that answers the call, too."""
+    handover = handovers.take(handover, by=by)
+    calls.answer_handover(handover, by=by)
+    return handover
+
+
+@transaction.atomic
+def hand_over_shift(*, to: User, questions: str, by: User) -> ShiftSheet:
+    """Sign the sheet of all that is open now, and tell who takes over."""
+    sheet = handovers.hand_over_shift(to=to, questions=questions, content=queries.open_work(timezone.now()), by=by)
+    comms.tell_relief(sheet)
+    return sheet
+
+
+@transaction.atomic
+def confirm_control(run: ControlRun, *, at: datetime, proof: str, by: User) -> ControlRun:
+    """Record that its effect was seen; a halt that contains the incident quietens the internal updates."""
+    incident = Incident.objects.locked(run.incident_id)
+    was_contained = incident.is_contained
+    run = recovery.confirm_control(run, at=at, proof=proof, by=by)
+    if run.incident.is_contained != was_contained:
+        duties.rederive(run.incident, was_rank=run.incident.severity)
+    return run
 
 
 @dataclass(frozen=True)

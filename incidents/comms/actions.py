@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from incidents.comms import approvals, duties, letters, wording
+from incidents.comms import approvals, calls, duties, letters, wording
 from incidents.comms.audiences import PUBLIC_IMPACT, customers_of, inside, readers_of
-from incidents.comms.models import Message
+from incidents.comms.models import Call, Message
 from incidents.lifecycle import actions as lifecycle
-from incidents.lifecycle.models import Incident, Role, TimelineEntry
+from incidents.lifecycle import queries as lifecycle_queries
+from incidents.lifecycle.models import Handover, Incident, Role, RoleAssignment, ShiftSheet, TimelineEntry
 from incidents.policy import matrix
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
@@ -44,16 +45,48 @@ OUTSIDE = (Message.Audience.CUSTOMERS, Message.Audience.PAGE, Message.Audience.P
 
 
 def tell_roles(incident: Incident) -> None:
-    """Mail the six fields to everybody who holds a role: at declaration, and when it turns out to be worse."""
+    """Call everybody who holds a role with the six fields: at declaration, and when it turns out to be worse."""
+    words = calls.Page(
+        calls.declared_key(incident, incident.severity_changes.count()),
+        "declared",
+        letters.declared_letter(incident),
+        letters.declared_chat(incident),
+    )
+    held = set(incident.roles.filter(ended_at=None, person__is_active=True).values_list("role", flat=True))
+    gaps = sorted(lifecycle_queries.wanted_roles(incident) - held)
+    calls.page(incident, words, cause=Call.Cause.DECLARED, roles=[], gaps=gaps)
+
+
+def tell_taker(handovers: list[Handover]) -> None:
+    """Call who takes roles over, with what is open: one mail and one message to the chat rooms for all of them."""
+    first = handovers[0]
+    words = calls.Page(
+        f"{first.incident.ref}:handover:{first.pk}",
+        "handover",
+        letters.handover_letter(handovers),
+        letters.handover_chat(handovers),
+    )
+    calls.page_people(first.incident, words, people=[(row.role, row.taker) for row in handovers])
+
+
+def tell_given(term: RoleAssignment) -> None:
+    """Call somebody who was given a role."""
+    key = f"{term.incident.ref}:given:{term.pk}"
+    words = calls.Page(key, "handover", letters.given_letter(term), letters.given_chat(term))
+    calls.page_people(term.incident, words, people=[(term.role, term.person)])
+
+
+def tell_relief(sheet: ShiftSheet) -> None:
+    """Tell who takes over a shift that the sheet waits to be signed; chat rooms hear who is in charge from now."""
     outbox.announce(
-        f"{incident.ref}:declared:{incident.severity_changes.count()}",
-        topic="declared",
-        thread=incident.ref,
-        audience="staff",
-        facts={"incident": incident.pk, "roles": []},
+        f"shift:{sheet.pk}",
+        topic="shift",
+        thread=f"shift-{sheet.pk}",
+        audience="people",
+        facts={"ids": [sheet.taker_id], "why": "You take over the shift."},
         priority=URGENT,
-        chat=letters.declared_chat(incident),
-        **letters.declared_letter(incident)._asdict(),
+        chat=letters.shift_chat(sheet),
+        **letters.shift_letter(sheet)._asdict(),
     )
 
 

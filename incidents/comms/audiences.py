@@ -1,10 +1,12 @@
 """Who hears of an incident: subscribers of affected components plus the customers attached to them; or its staff."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Cast, Concat
 
+from incidents.comms.models import Call
 from incidents.lifecycle.models import Incident, Role, RoleAssignment, RoleContact
 from incidents.policy.matrix import Facts, reaches_all
 from irportal.accounts.models import User
@@ -14,6 +16,7 @@ from statuspage.audiences import leave_url, subscribers, told_alone
 from statuspage.models import Component, Customer
 
 PUBLIC_IMPACT = {1: "critical", 2: "major", 3: "minor", 4: "none"}
+NOBODY = "Nobody who is still here holds a role on it."
 DOWN = (Component.State.PARTIAL_OUTAGE, Component.State.MAJOR_OUTAGE)
 
 
@@ -125,23 +128,33 @@ def staff(facts: dict[str, Any]) -> list[Reader]:
     What is meant for certain roles never reaches nobody: without them it goes to who stands for them in the contact
     list, without these to all roles, without any to all who may command or publish.
     """
-    held = RoleAssignment.objects.filter(
-        incident_id=facts["incident"], ended_at=None, person__is_active=True
-    ).select_related("person")
-    wanted = facts.get("roles")
-    meant = list(held)
-    if wanted:
-        meant = [row for row in held if row.role in wanted] + _listed(set(wanted) - {row.role for row in held}) or meant
-    if wanted and not meant:
-        return _in_charge("Nobody who is still here holds a role on it.")
+    found = meant(facts["incident"], facts.get("roles") or [])
+    if facts.get("roles") and not found:
+        return _in_charge(NOBODY)
+    return [_reader(row.person, f"You are {row.get_role_display().lower()}.") for row in found]
+
+
+def meant(incident_id: int, roles: Collection[str]) -> list[Any]:
+    """Terms, or lines of the contact list, of those who are meant by these roles; of all who hold one by none."""
+    held = RoleAssignment.objects.filter(incident_id=incident_id, ended_at=None, person__is_active=True)
+    rows = list(held.select_related("person"))
+    if not roles:
+        return rows
+    return [row for row in rows if row.role in roles] + _listed(set(roles) - {row.role for row in rows}) or rows
+
+
+def called(facts: dict[str, Any]) -> list[Reader]:
+    """Audience `called`: exactly the people of the calls made under the key `calls`."""
+    rows = Call.objects.filter(announcement_key=facts["calls"], channel=Call.Channel.MAIL, person__is_active=True)
     return [
-        Reader(
-            key=f"user:{row.person_id}",
-            address=row.person.email,
-            why=f"You are {row.get_role_display().lower()}.",
-        )
-        for row in meant
+        _reader(row.person, f"You are {row.get_role_display().lower()}." if row.role else NOBODY)
+        for row in rows.select_related("person")
+        if row.person
     ]
+
+
+def _reader(person: User, why: str) -> Reader:
+    return Reader(key=f"user:{person.pk}", address=person.email, why=why)
 
 
 def _listed(roles: set[str]) -> list[Any]:
@@ -149,15 +162,20 @@ def _listed(roles: set[str]) -> list[Any]:
     return list(RoleContact.objects.filter(role__in=roles, person__is_active=True).select_related("person"))
 
 
+def in_charge() -> QuerySet[User]:
+    """All who may command or publish: who is called when nobody else is left."""
+    return User.objects.filter(is_active=True, groups__name__in=["commander", "publisher", "admin"]).distinct()
+
+
 def _in_charge(why: str) -> list[Reader]:
-    people = User.objects.filter(is_active=True, groups__name__in=["commander", "publisher", "admin"]).distinct()
-    return [Reader(key=f"user:{person.pk}", address=person.email, why=why) for person in people]
+    return [_reader(person, why) for person in in_charge()]
 
 
 def register() -> None:
     audiences.register("customers", customers, leave_url)
     audiences.register("reminded", customers, leave_url)
     audiences.register("staff", staff)
+    audiences.register("called", called)
     audiences.register("in-charge", lambda facts: _in_charge("You may command incidents or publish."))
     audiences.register("contracts", contracts)
     audiences.register("people", people)

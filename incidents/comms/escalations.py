@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from incidents.comms import letters
+from incidents.comms import calls, letters
 from incidents.comms.models import Escalation
 from incidents.comms.turns import each_incident
 from incidents.lifecycle import actions as lifecycle
@@ -16,9 +16,6 @@ from incidents.lifecycle.models import Incident, Role, RoleContact, TimelineEntr
 from incidents.policy import matrix
 from incidents.policy.models import EscalationRule
 from irportal.ledger import actions as ledger
-from irportal.outbox import actions as outbox
-
-URGENT = 1
 
 
 def start(incident: Incident) -> None:
@@ -107,12 +104,10 @@ def _is_filled(incident: Incident, row: Escalation) -> bool:
 
 
 def _mail(incident: Incident, due: list[Escalation]) -> None:
-    outbox.announce(
+    words = calls.Page(
         f"{incident.ref}:called:{due[0].pk}",
-        topic="called",
-        thread=incident.ref,
-        audience="staff",
-        facts={"incident": incident.pk, "roles": [row.role for row in due]},
-        priority=URGENT,
-        **letters.called_letter(incident, due)._asdict(),
+        "called",
+        letters.called_letter(incident, due),
+        letters.called_chat(incident, due),
     )
+    calls.page(incident, words, cause=due[0].condition, roles=[row.role for row in due])

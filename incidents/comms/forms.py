@@ -9,6 +9,8 @@ from django.utils import timezone
 
 from incidents.comms import actions, wording
 from incidents.comms.models import LegalDeadline, Message
+from incidents.lifecycle import gate
+from incidents.lifecycle import queries as lifecycle
 from incidents.lifecycle.actions import FUTURE_SLACK
 from incidents.lifecycle.forms import SeenForm, UtcField
 from incidents.lifecycle.models import Incident
@@ -123,8 +125,8 @@ class UpdateForm(InLanguages, SeenForm):
         label="Reason",
         required=False,
         max_length=300,
-        help_text="Needed for going back, for opening again, for Resolved before its time in Monitoring, and to tell "
-        "customers at a severity that stays off the status page.",
+        help_text="Needed for going back, for opening again, for Resolved while the recovery gate lacks something, and "
+        "to tell customers at a severity that stays off the status page.",
     )
 
     without = forms.BooleanField(label="Nobody else can approve it now", required=False)
@@ -173,7 +175,9 @@ class UpdateForm(InLanguages, SeenForm):
             self.add_error("at", f"{word} before it started: it started {self.incident.started_at:%Y-%m-%d %H:%M} UTC.")
         elif at > timezone.now() + timedelta(minutes=2):
             self.add_error("at", f"{at:%Y-%m-%d %H:%M} lies ahead; it is {timezone.now():%Y-%m-%d %H:%M} UTC now.")
-        why = self.incident.needs_reason(status, at=at)
+        told = [gate.SENT] if cleaned.get("customer_text") else []
+        missing = lifecycle.gate_lacks(self.incident, status, met_by_deed=told)
+        why = self.incident.needs_reason(status, at=at, missing=missing)
         if why and not cleaned.get("reason"):
             self.add_error("reason", why)
 

@@ -6,12 +6,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from incidents.comms import actions, duties, letters, queries
-from incidents.comms.models import CommsDuty, Message
+from incidents.comms import actions, calls, duties, letters, queries
+from incidents.comms.models import Call, CommsDuty, Message
 from incidents.comms.turns import each_incident
 from incidents.lifecycle.models import Incident, Role
 from irportal.ledger import actions as ledger
-from irportal.outbox import actions as outbox
 from statuspage import languages, rhythm
 from statuspage.models import Component, Notice
 
@@ -134,12 +133,5 @@ def _warn(incident: Incident, broken: list[CommsDuty], used: letters.Used | None
         else ""
     )
     letter = letters.escalation_letter(incident, broken, used, holdings=max(map(_holdings_before, broken), default=0))
-    outbox.announce(
-        f"{incident.ref}:{key}",
-        topic="escalation",
-        thread=incident.ref,
-        audience="staff",
-        facts={"incident": incident.pk, "roles": roles},
-        priority=actions.URGENT,
-        **letter._asdict(),
-    )
+    words = calls.Page(f"{incident.ref}:{key}", "escalation", letter, letters.escalation_chat(incident, broken, used))
+    calls.page(incident, words, cause=Call.Cause.OVERDUE, roles=roles)

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from incidents.comms.approvals import Seat
 from incidents.comms.models import CommsDuty, Escalation, Message
-from incidents.lifecycle.models import Incident, IncidentComponent
+from incidents.lifecycle.models import Handover, Incident, IncidentComponent, RoleAssignment, ShiftSheet
 from irportal import prose
 from irportal.accounts.models import User
 from irportal.outbox.audiences import LEAVE
@@ -223,6 +223,33 @@ def called_letter(incident: Incident, due: list[Escalation]) -> Letter:
     )
 
 
+def handover_letter(handovers: list[Handover]) -> Letter:
+    """Tells who takes over roles what is open, and asks to say that they have it."""
+    first = handovers[0]
+    roles = " and ".join(row.get_role_display().lower() for row in handovers)
+    entered_by = first.by if first.by_id != first.giver_id else None
+    said = {"giver": first.giver, "entered_by": entered_by, "at": first.at, "still_open": first.still_open}
+    return _letter(
+        "handover",
+        {"incident": first.incident, "roles": roles, "fields": initial_fields(first.incident), "handed": True, **said},
+    )
+
+
+def given_letter(term: RoleAssignment) -> Letter:
+    """Tells somebody that they were given a role."""
+    said = {"giver": term.assigned_by, "at": term.started_at, "reason": term.reason}
+    role = term.get_role_display().lower()
+    return _letter(
+        "handover", {"incident": term.incident, "roles": role, "fields": initial_fields(term.incident), **said}
+    )
+
+
+def shift_letter(sheet: ShiftSheet) -> Letter:
+    """Tells who takes over a shift what is open; the sheet itself waits in the portal for the signature."""
+    url = settings.PUBLIC_BASE_URL + sheet.get_absolute_url()
+    return _letter("shift", {"sheet": sheet, "title": "Shift handed over to you", "url": url})
+
+
 def plain(text: str) -> str:
     """A text for the plain part: the headings of a notice as the mails' other headings stand there."""
     return re.sub(r"^### (.+)$", lambda heading: heading[1].upper(), text, flags=re.MULTILINE)
@@ -281,6 +308,45 @@ def declared_chat(incident: Incident) -> str:
     fields = [("Severity", said["Severity"]), ("Title", said["Incident"]), *((n, said[n]) for n in _STARTED)]
     fields.append(("Channel", incident.channel_name))
     return _chat("🚨 INCIDENT DECLARED 🚨", fields, "All hands on deck. Join the incident channel.", incident)
+
+
+def called_chat(incident: Incident, due: list[Escalation]) -> str:
+    """What rooms read when further roles are called: nobody has acknowledged it, or it is still open."""
+    unseen = any(row.condition == "unacknowledged" for row in due)
+    title = "🚨 NOBODY HAS ACKNOWLEDGED" if unseen else "🚨 STILL NOT RESOLVED"
+    said = dict(initial_fields(incident))
+    roles = ", ".join(dict.fromkeys(row.get_role_display().lower() for row in due))
+    fields = [("Severity", said["Severity"]), ("Title", said["Incident"]), ("Called", roles)]
+    fields.append(("Declared", f"{incident.declared_at:%Y-%m-%d %H:%M} UTC"))
+    return _chat(title, fields, "Whoever reads this: open it and say that you work on it.", incident)
+
+
+def escalation_chat(incident: Incident, broken: list[CommsDuty], used: Used | None) -> str:
+    """What rooms read when a promise was not kept in time, or the last holding message has left."""
+    overdue = "; ".join(f"{duty.label}, due by {duty.due_at:%H:%M} UTC" for duty in broken)
+    if not overdue:
+        return _chat(
+            "⏰ NO NEWS FOR TOO LONG", [("What", "The last holding message has left.")], "Write now.", incident
+        )
+    return _chat("⏰ OVERDUE", [("What", overdue)], "Write it now.", incident)
+
+
+def handover_chat(handovers: list[Handover]) -> str:
+    first = handovers[0]
+    fields = [(row.get_role_display(), f"{row.taker}, from {row.giver}") for row in handovers]
+    fields.append(("Open", first.still_open))
+    return _chat("🤝 ROLE HANDED OVER", fields, f"{first.taker}: open it and say that you have it.", first.incident)
+
+
+def given_chat(term: RoleAssignment) -> str:
+    fields = [(term.get_role_display(), f"{term.person}, by {term.assigned_by}")]
+    return _chat("👤 ROLE GIVEN", fields, f"{term.person}: open it.", term.incident)
+
+
+def shift_chat(sheet: ShiftSheet) -> str:
+    refs = ", ".join(row["ref"] for row in sheet.content) or "nothing is open"
+    fields = [("From", str(sheet.giver)), ("To", str(sheet.taker)), ("Open", refs)]
+    return _chat("🤝 SHIFT HANDED OVER", fields, f"{settings.PUBLIC_BASE_URL}{sheet.get_absolute_url()}")
 
 
 def update_chat(message: Message) -> str:

@@ -413,3 +413,61 @@ class Escalation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_role_display()} by {self.due_at:%H:%M} UTC while {self.condition}"
+
+
+class Call(models.Model):
+    """One page to one person for one role, or to the chat rooms: whom, why, how, when. What became of it the outbox
+    knows; without a person nobody fills the role. Never changed, but for the person saying once that they have it.
+    """
+
+    class Cause(models.TextChoices):
+        DECLARED = "declared", "Declared"
+        UNACKNOWLEDGED = "unacknowledged", "Nobody had acknowledged it"
+        UNRESOLVED = "unresolved", "Still not resolved"
+        OVERDUE = "overdue", "A promise was not kept in time"
+        HANDOVER = "handover", "A role was given"
+
+    class Channel(models.TextChoices):
+        MAIL = "smtp", "E-mail"
+        CHAT = "chat", "Chat rooms"
+
+    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="calls")
+    cause = models.CharField(max_length=14, choices=Cause)
+    role = models.CharField(max_length=30, choices=Role, blank=True)
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    channel = models.CharField(max_length=5, choices=Channel)
+    made_at = models.DateTimeField()
+    announcement_key = models.CharField(max_length=120)
+    acknowledged_at = models.DateTimeField(null=True)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["made_at", "id"]
+        default_permissions = ()
+        indexes = [
+            models.Index("incident", "made_at", name="call_by_time"),
+            models.Index("announcement_key", name="call_of_announcement"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(acknowledged_at=None) | Q(person__isnull=False), name="call_acknowledged_by_person"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_role_display() or self.get_channel_display()}: {self.person or 'nobody'}"
+
+    @property
+    def reader(self) -> str:
+        """How the outbox calls the person."""
+        return f"user:{self.person_id}"
+
+    @property
+    def is_gap(self) -> bool:
+        """Nobody fills the role, so nobody was called for it."""
+        return self.channel == self.Channel.MAIL and self.person_id is None
+
+    @property
+    def takes_it_on(self) -> bool:
+        """Whether saying that one has it acknowledges the incident: it was meant to find somebody who does."""
+        return self.cause == self.Cause.UNACKNOWLEDGED or self.role == Role.INCIDENT_COMMANDER

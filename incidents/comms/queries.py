@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Prefetch, Q
+from django.db.models import Count, F, Prefetch, Q, Window
+from django.db.models.functions import RowNumber
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from incidents.comms import approvals
 from incidents.comms.models import CommsDuty, Message
-from incidents.lifecycle.models import Incident, Role, RoleAssignment
+from incidents.lifecycle import queries as lifecycle
+from incidents.lifecycle.gate import span
+from incidents.lifecycle.models import Incident, Role, RoleAssignment, TimelineEntry
 from irportal.accounts.models import User
 from irportal.outbox.models import Delivery
 from irportal.outbox.queries import gauge
@@ -240,3 +243,58 @@ def became(now: datetime) -> list[tuple[str, str, int]]:
         for outcome in CommsDuty.Outcome
         if outcome != CommsDuty.Outcome.OPEN
     ]
+
+
+# The sheet for the next shift
+
+SHEET_AHEAD = timedelta(hours=12)  # what a shift has before it
+SHEET_INCIDENTS, SHEET_DUE, SHEET_LINES = 50, 12, 5
+
+
+def open_work(now: datetime) -> list[dict[str, Any]]:
+    """Every open incident as plain values: state, clock, who holds what and what is a gap, what is due, what was said.
+
+    Worst first; SHEET_INCIDENTS at most. A fixed number of queries, however many are open.
+    """
+    newest = Window(RowNumber(), partition_by=F("incident_id"), order_by=[F("occurred_at").desc(), F("pk").desc()])
+    lines = TimelineEntry.objects.annotate(place=newest).filter(place__lte=SHEET_LINES)
+    rows = Incident.objects.open().select_related("type", "policy_version__profile").order_by("severity", "number")
+    rows = rows.prefetch_related(
+        "policy_version__severities",
+        "policy_version__notify_rules",
+        Prefetch("roles", RoleAssignment.objects.filter(ended_at=None).select_related("person"), "held"),
+        Prefetch("duties", _soon(now), "soon"),
+        Prefetch("timeline", lines.select_related("author").order_by("occurred_at", "pk"), "last_lines"),
+    )
+    return [_work(incident, now) for incident in rows[:SHEET_INCIDENTS]]
+
+
+def _soon(now: datetime) -> Any:
+    return CommsDuty.objects.open().filter(due_at__lte=now + SHEET_AHEAD).select_related("law").order_by("due_at", "pk")
+
+
+def _work(incident: Any, now: datetime) -> dict[str, Any]:
+    held = {row.role: str(row.person) for row in incident.held}
+    gaps = lifecycle.gaps(incident, set(held))
+    return {
+        "ref": incident.ref,
+        "title": incident.title,
+        "severity": incident.severity_label,
+        "rank": incident.severity,
+        "state": incident.get_status_display(),
+        "detected_at": stamp(incident.detected_at),
+        "age": span(now - incident.detected_at),
+        "roles": [[role.label, held[role]] for role in Role if role in held],
+        "gaps": [Role(role).label for role in gaps],
+        "due": [
+            [stamp(duty.due_at), duty.label, owner(duty, held), duty.due_at <= now]
+            for duty in incident.soon[:SHEET_DUE]
+        ],
+        "more_due": max(0, len(incident.soon) - SHEET_DUE),
+        "lines": [[stamp(row.occurred_at), row.text[:300], str(row.author or "Engine")] for row in incident.last_lines],
+    }
+
+
+def stamp(at: datetime) -> str:
+    """An instant as a sheet prints it, in UTC."""
+    return f"{at:%Y-%m-%d %H:%M}"

@@ -4,6 +4,7 @@
 instead of being overwritten.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -11,7 +12,9 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from incidents.lifecycle import queries
 from incidents.lifecycle.models import (
+    GateTick,
     Incident,
     IncidentComponent,
     Role,
@@ -111,6 +114,7 @@ def open_incident(facts: Declaration, *, by: User) -> Incident:
         detected_at=facts.detected_at,
         declared_at=now,
         acknowledged_at=now if by == facts.commander else None,
+        acknowledged_by=by if by == facts.commander else None,
     )
     _set_components(incident, facts.components)
     SeverityChange.objects.create(incident=incident, was=None, now=facts.rank, by=by, at=now, reason=facts.reason)
@@ -151,8 +155,8 @@ def _heard_of(incident: Incident, *, by: User) -> None:
 
 
 def _acknowledge(incident: Incident, *, by: User) -> None:
-    incident.acknowledged_at = timezone.now()
-    incident.save(update_fields=["acknowledged_at"])
+    incident.acknowledged_at, incident.acknowledged_by = timezone.now(), by
+    incident.save(update_fields=["acknowledged_at", "acknowledged_by"])
     note(incident, Kind.NOTE, f"{by} works on it.", by=by, at=incident.acknowledged_at, marker=Marker.ACKNOWLEDGED)
     ledger.append("incident.acknowledged", subject=incident.ref, by=by)
 
@@ -203,11 +207,7 @@ def fill_roles(incident: Incident, *, by: User) -> None:
 
 def _contacts(incident: Incident) -> list[RoleContact]:
     """Of the contact list, those the policy tells at the incident's severity; who left is not among them."""
-    wanted = set(incident.policy_version.notify_rules.filter(rank=incident.severity).values_list("role", flat=True))
-    if incident.ai_involved != Incident.Known.YES and incident.type.ai != "yes":
-        wanted.discard(Role.AI_LEAD)
-    if incident.type.family != IncidentType.Family.SECURITY:
-        wanted.discard(Role.SECURITY_LEAD)
+    wanted = queries.wanted_roles(incident)
     return list(RoleContact.objects.filter(role__in=wanted, person__is_active=True).select_related("person"))
 
 
@@ -220,20 +220,46 @@ def _set_components(incident: Incident, components: list[tuple[Component, str]])
 
 @transaction.atomic
 def change_status(
-    incident: Incident, *, to: str, at: datetime, by: User, reason: str = "", seen: int | None = None
+    incident: Incident,
+    *,
+    to: str,
+    at: datetime,
+    by: User,
+    reason: str = "",
+    seen: int | None = None,
+    met_by_deed: Collection[str] = (),
 ) -> Incident:
-    """Move along the states as of the said time `at`; a way back, or Resolved before its gate, needs a reason."""
+    """Move along the states as of the said time `at`; a way back, or Resolved before its gate, needs a reason.
+
+    `met_by_deed` are ticks of the gate that the caller gives by what else it does, such as telling customers.
+    """
     incident = Incident.objects.locked(incident.pk)
     check_seen(incident, seen)
-    was = incident.get_status_display()
-    incident.move_to(to, at=not_ahead(at), reason=reason)
+    was, back = incident.get_status_display(), incident.is_backwards(to)
+    missing = queries.gate_lacks(incident, to, met_by_deed=met_by_deed)
+    incident.move_to(to, at=not_ahead(at), reason=reason, missing=missing)
     incident.save(update_fields=incident.MOVED)
     taken_on(incident, by=by)
     markers = {"identified": Marker.IDENTIFIED, "monitoring": Marker.RECOVERED, "resolved": Marker.RESOLVED}
+    lacked = incident.gate_lacked if to == Incident.Status.RESOLVED else []
     text = f"Status changed from {was} to {incident.get_status_display()}." + (f" Reason: {reason}" if reason else "")
+    text += f" Still missing then: {'; '.join(lacked)}." if lacked else ""
     note(incident, Kind.STATUS, text, by=by, at=at, marker=markers.get(to, ""))
-    ledger.append("incident.status_changed", subject=incident.ref, by=by, was=was, now=to, said_at=at, reason=reason)
+    if back:
+        _take_back_ticks(incident, f"Back from {was}: {reason}"[:300], by=by)
+    said = {"was": was, "now": to, "said_at": at, "reason": reason} | ({"missing": lacked} if lacked else {})
+    ledger.append("incident.status_changed", subject=incident.ref, by=by, **said)
     return incident
+
+
+def _take_back_ticks(incident: Incident, why: str, *, by: User) -> None:
+    """What was ticked before the incident went back says nothing about its next end."""
+    last = {tick.key: tick.given for tick in incident.gate_ticks.all()}
+    GateTick.objects.bulk_create(
+        GateTick(incident=incident, key=key, given=False, note=why, at=timezone.now(), by=by)
+        for key, given in last.items()
+        if given
+    )
 
 
 @transaction.atomic

@@ -1,5 +1,6 @@
 """The incident and its record: what happened when (said and recorded), who held which role, how bad it was judged."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -8,6 +9,7 @@ from django.db.models import F, Q, Value
 from django.db.models.functions import Cast, Concat
 from django.urls import reverse
 
+from incidents.lifecycle import gate
 from incidents.policy.models import IncidentType, PolicyVersion
 from irportal.refused import Refused
 from statuspage.models import Component
@@ -118,11 +120,13 @@ class Incident(models.Model):
     detected_at = models.DateTimeField()
     declared_at = models.DateTimeField()
     acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     identified_at = models.DateTimeField(null=True)
     contained_at = models.DateTimeField(null=True)
     recovered_at = models.DateTimeField(null=True, help_text="Impact ended: said time of entering Monitoring")
     resolved_at = models.DateTimeField(null=True)
     gate_override_reason = models.CharField(max_length=300, blank=True)
+    gate_missing = models.TextField(blank=True, help_text="What the gate still asked for when it was overridden")
 
     objects = IncidentQuerySet.as_manager()
 
@@ -205,30 +209,47 @@ class Incident(models.Model):
             return None
         return self.recovered_at + timedelta(minutes=self.policy_version.gate_monitoring_minutes)
 
-    def needs_reason(self, status: str, *, at: datetime) -> str:
-        """Why moving to `status` needs a reason, as a sentence; empty when it needs none."""
+    @property
+    def shows_controls(self) -> bool:
+        """Whether kill switch and rollback are looked for: an AI model or agent plays a part."""
+        return self.ai_involved == self.Known.YES or self.type.ai == "yes"
+
+    def needs_reason(self, status: str, *, at: datetime, missing: Sequence[str] = ()) -> str:
+        """Why moving to `status` needs a reason, as a sentence; empty when it needs none.
+
+        `missing` is what the gate asks for besides time.
+        """
         if self.is_backwards(status):
             return f"Going back from {self.get_status_display()} needs a reason."
-        if status == self.Status.RESOLVED:
-            opens = self.gate_opens_at()
+        if status != self.Status.RESOLVED:
+            return ""
+        opens, why = self.gate_opens_at(), ""
+        if opens is None or at < opens:
             minutes = self.policy_version.gate_monitoring_minutes
-            if opens is None or at < opens:
-                return f"The policy asks for {minutes} min in Monitoring before Resolved; say why not to wait."
-        return ""
+            why = f"The policy asks for {minutes} min in Monitoring before Resolved; say why not to wait."
+        elif missing:
+            why = "The policy asks for more before Resolved; say why not to wait for it."
+        return f"{why} Missing: {'; '.join(missing)}." if missing else why
 
-    def move_to(self, status: str, *, at: datetime, reason: str = "") -> None:
-        """Change status in memory as of the said time `at`, or refuse. The caller saves."""
+    def move_to(self, status: str, *, at: datetime, reason: str = "", missing: Sequence[str] = ()) -> None:
+        """Change status in memory as of the said time `at`, or refuse. The caller saves.
+
+        `missing` is what the gate asks for besides time.
+        """
         if status not in self.NEXT[self.Status(self.status)]:
             raise Refused(f"{self.get_status_display()} cannot become {self.Status(status).label}.")
         if at < self.started_at:
             raise Refused(f"That lies before the incident started, {self.started_at:%Y-%m-%d %H:%M} UTC.")
-        why = self.needs_reason(status, at=at)
+        why = self.needs_reason(status, at=at, missing=missing)
         if why and not reason:
             raise Refused(why)
         if status == self.Status.RESOLVED:
             self.resolved_at = at
             self.recovered_at = self.recovered_at or at
+            early = not (opens := self.gate_opens_at()) or at < opens
+            waiting = [f"{self.policy_version.gate_monitoring_minutes} min in Monitoring"] if early else []
             self.gate_override_reason = reason if why else ""
+            self.gate_missing = "\n".join([*waiting, *missing]) if why else ""
         elif self.status == self.Status.RESOLVED:
             self.resolved_at = self.recovered_at = self.contained_at = None
         if status == self.Status.IDENTIFIED:
@@ -240,7 +261,13 @@ class Incident(models.Model):
         self.status = status
         self.check_order()
 
-    MOVED = ["status", "identified_at", "contained_at", "recovered_at", "resolved_at", "gate_override_reason"]
+    @property
+    def gate_lacked(self) -> list[str]:
+        """What was still missing when somebody resolved it all the same."""
+        return self.gate_missing.splitlines()
+
+    MOVED = ["status", "identified_at", "contained_at", "recovered_at", "resolved_at"]
+    MOVED += ["gate_override_reason", "gate_missing"]
 
 
 class IncidentComponent(models.Model):
@@ -342,3 +369,180 @@ class RoleAssignment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_role_display()}: {self.person}"
+
+
+class Handover(models.Model):
+    """One role passed on, with what is open. Never changed, but for the one who takes it saying so, once."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="handovers")
+    role = models.CharField(max_length=30, choices=Role)
+    giver = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    taker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    at = models.DateTimeField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    still_open = models.TextField("what is open", max_length=2000)
+    taken_at = models.DateTimeField(null=True)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["at", "id"]
+        default_permissions = ()
+        constraints = [
+            models.CheckConstraint(condition=~Q(giver=F("taker")), name="handover_between_two"),
+            models.CheckConstraint(
+                condition=~Q(still_open=""),
+                name="handover_says_what_is_open",
+                violation_error_message="Say what is open, or that nothing is.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_role_display()}: {self.giver} to {self.taker}"
+
+
+class ShiftSheet(models.Model):
+    """All that is open as one person hands it to the next: fixed when the giver signs, then signed by the taker."""
+
+    giver = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    taker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    made_at = models.DateTimeField()
+    questions = models.TextField("open questions", max_length=4000)
+    content = models.JSONField(help_text="What was open, as the sheet prints it")
+    sha256 = models.CharField(max_length=64, help_text="Of people, questions and content: what both sign")
+    taken_at = models.DateTimeField(null=True)
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["-made_at", "-id"]
+        default_permissions = ()
+        constraints = [models.CheckConstraint(condition=~Q(giver=F("taker")), name="shift_between_two")]
+
+    def __str__(self) -> str:
+        return f"{self.made_at:%Y-%m-%d %H:%M} UTC, {self.giver} to {self.taker}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("portal:shift", args=[self.pk])
+
+
+class ContactReview(models.Model):
+    """Somebody went through the contact list and found it right, or knows its gaps."""
+
+    at = models.DateTimeField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    gaps = models.PositiveSmallIntegerField()
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["-at", "-id"]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d} {self.by}"
+
+
+class Reading(models.Model):
+    """A number that tells whether the service is well, as somebody read it off somewhere. Never changed."""
+
+    class Signal(models.TextChoices):
+        ERROR_RATE = "error_rate", "Error rate"
+        LATENCY = "latency", "Latency, P95"
+        NEW_ALERTS = "new_alerts", "New alerts since Monitoring began"
+
+    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="readings")
+    signal = models.CharField(max_length=12, choices=Signal)
+    number = models.DecimalField(max_digits=12, decimal_places=3)
+    unit = models.CharField(max_length=12)
+    baseline = models.DecimalField(max_digits=12, decimal_places=3, null=True)
+    source = models.CharField(max_length=120, help_text="Where it was read")
+    at = models.DateTimeField()
+    recorded_at = models.DateTimeField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["at", "id"]
+        default_permissions = ()
+        indexes = [models.Index("incident", "at", name="reading_by_time")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(number__gte=0), name="reading_not_negative", violation_error_message="That is below zero."
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_signal_display()}: {self.amount}"
+
+    @property
+    def amount(self) -> str:
+        base = f", baseline {gate.shown(self.baseline)}" if self.baseline is not None else ""
+        return f"{gate.shown(self.number)} {self.unit}{base}"
+
+
+class GateTick(models.Model):
+    """One of the gate's ticks given, or taken back; the last word on each counts. Never changed."""
+
+    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="gate_ticks")
+    key = models.CharField(max_length=30)
+    given = models.BooleanField()
+    note = models.CharField(max_length=300, blank=True)
+    at = models.DateTimeField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["at", "id"]
+        default_permissions = ()
+        constraints = [
+            models.CheckConstraint(condition=Q(given=True) | ~Q(note=""), name="gate_tick_taken_back_has_reason"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key}: {'given' if self.given else 'taken back'}"
+
+
+class ControlRun(models.Model):
+    """A kill switch pressed or a rollback authorised, and when its effect was confirmed: written once, each."""
+
+    class Kind(models.TextChoices):
+        KILL_SWITCH = "kill_switch", "Kill switch"
+        ROLLBACK = "rollback"
+
+    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="control_runs")
+    kind = models.CharField(max_length=12, choices=Kind)
+    target = models.CharField(max_length=120, help_text="Which agent, model or service")
+    started_at = models.DateTimeField(help_text="Pressed, or authorised")
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    recorded_at = models.DateTimeField()
+    recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    confirmed_at = models.DateTimeField(null=True)
+    confirmed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    proof = models.CharField(max_length=300, blank=True, help_text="How it was seen")
+
+    class Meta:
+        app_label = "incidents"
+        ordering = ["started_at", "id"]
+        default_permissions = ()
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(confirmed_at=None) | Q(confirmed_at__gte=F("started_at")),
+                name="control_confirmed_after_start",
+                violation_error_message="It cannot be confirmed before it began.",
+            ),
+            models.CheckConstraint(
+                condition=Q(confirmed_at=None, confirmed_by=None)
+                | Q(confirmed_at__isnull=False, confirmed_by__isnull=False),
+                name="control_confirmed_by_somebody",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.target}"
+
+    @property
+    def is_kill_switch(self) -> bool:
+        return self.kind == self.Kind.KILL_SWITCH
+
+    @property
+    def word(self) -> str:
+        """How it is set going."""
+        return "pressed" if self.is_kill_switch else "authorised"

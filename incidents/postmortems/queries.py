@@ -11,6 +11,8 @@ from typing import Any
 from django.conf import settings
 from django.db.models import QuerySet
 
+from incidents.lifecycle import gate
+from incidents.lifecycle import queries as lifecycle
 from incidents.lifecycle.models import Incident, IncidentComponent, TimelineEntry
 from incidents.policy import matrix
 from incidents.postmortems import sections
@@ -93,7 +95,34 @@ def facts(incident: Incident) -> dict[str, Any]:
             ]
             for row in in_force(incident)
         ],
+        **_recovery_facts(incident),
     }
+
+
+def _recovery_facts(incident: Incident) -> dict[str, Any]:
+    """What shows how it ended and who passed on what. Where there is nothing of a kind it adds nothing: what was
+    approved before any was recorded keeps its hash.
+    """
+    found: dict[str, Any] = {
+        "gate_missing": incident.gate_lacked,
+        "readings": [
+            [row.signal, row.amount, row.source, plain(row.at), row.by.email]
+            for row in incident.readings.select_related("by")
+        ],
+        "gate_ticks": [
+            [row.key, row.given, row.note, plain(row.at), row.by.email]
+            for row in incident.gate_ticks.select_related("by")
+        ],
+        "controls": [
+            [row.kind, row.target, plain(row.started_at), row.started_by.email, plain(row.confirmed_at), row.proof]
+            for row in incident.control_runs.select_related("started_by")
+        ],
+        "handovers": [
+            [row.role, row.giver.email, row.taker.email, plain(row.at), row.still_open, plain(row.taken_at)]
+            for row in incident.handovers.select_related("giver", "taker")
+        ],
+    }
+    return {name: rows for name, rows in found.items() if rows}
 
 
 def _email(person: Any) -> str:
@@ -187,6 +216,7 @@ def report_context(
         "contents": CHAPTERS,
         **_cover(incident, instants),
         **_record(incident, rows, instants),
+        **_recovery(incident, made_at),
         **_told(promises, updates, incident),
         "laws": laws,
         "users_affected": _grouped(postmortem.users_affected),
@@ -263,11 +293,15 @@ def _record(incident: Incident, rows: list[TimelineEntry], instants: dict[str, d
     changes = list(incident.severity_changes.select_related("by"))
     first = changes[0].now if changes else incident.severity
     policy = incident.policy_version
+    ranks = {"acknowledge": gate.response_rank([(row.at, row.now) for row in changes], incident.acknowledged_at)}
     return {
         "instants": [_instant(name, at, rows, incident) for name, at in instants.items()],
         "intervals": sections.intervals(
             instants,
-            targets={name: _target(levels.get(first), name) for name in ("acknowledge", "contain", "resolve")},
+            targets={
+                name: _target(levels.get(ranks.get(name) or first), name)
+                for name in ("acknowledge", "contain", "resolve")
+            },
             stable=timedelta(minutes=policy.gate_monitoring_minutes),
         ),
         "severities": [
@@ -286,6 +320,15 @@ def _record(incident: Incident, rows: list[TimelineEntry], instants: dict[str, d
         "commanders": incident.roles.filter(role="incident_commander").select_related("person"),
         "others": incident.roles.exclude(role="incident_commander").filter(ended_at=None).select_related("person"),
         "components": components_of(incident),
+    }
+
+
+def _recovery(incident: Incident, now: datetime) -> dict[str, Any]:
+    """How it was shown to be over, what controls took, and who handed which role to whom."""
+    return {
+        "gate": lifecycle.gate_state(incident, now),
+        "runs": lifecycle.control_runs(incident, now),
+        "handed": incident.handovers.select_related("giver", "taker", "by"),
     }
 
 

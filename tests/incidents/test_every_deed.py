@@ -1,6 +1,7 @@
 """Every deed leaves a ledger entry in its own transaction; the record itself refuses to be changed."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.db import Error, connection, transaction
@@ -8,9 +9,12 @@ from django.utils import timezone
 
 from incidents import workflow
 from incidents.comms import actions as comms
-from incidents.comms import duties, escalations, holding, reminders
+from incidents.comms import calls, duties, escalations, holding, reminders
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle.models import Role
+from incidents.lifecycle.passing import actions as passing
+from incidents.lifecycle.passing import contacts
+from incidents.lifecycle.recovery import actions as recovery
 from incidents.policy import actions as policy
 from incidents.policy.models import PolicyProfile
 from incidents.runbooks import actions as runbooks
@@ -62,6 +66,24 @@ def proposed(by):
     return policy.propose_default(PolicyProfile.objects.get(name="seed-001"), reason="As agreed", by=by)
 
 
+LOW, BAD = {"rank": 3, "reason": "Small"}, {"rank": 1, "reason": "All of it"}
+
+
+def handed(incident, to, by):
+    term = incident.roles.get(role=Role.INCIDENT_COMMANDER, ended_at=None)
+    [record] = workflow.hand_over(incident, terms=[term.pk], to=to, still_open="Nothing", by=by)
+    return record
+
+
+def ticked(incident, by):
+    return recovery.tick(incident, key="fix_verified", given=True, by=by)
+
+
+def pressed(incident, by):
+    said = {"kind": "kill_switch", "target": "Agent", "at": timezone.now(), "started_by": by}
+    return recovery.start_control(incident, **said, by=by)
+
+
 DEEDS = {
     "policy.version_loaded": lambda i, o, g, n: policy.load_literal(),
     "policy.drafted": lambda i, o, g, n: policy_draft(i, g),
@@ -100,6 +122,28 @@ DEEDS = {
     "notice.published": lambda i, o, g, n: comms.send(m := draft(i, g), by=n, content_hash=m.content_hash),
     "incident.acknowledged": lambda i, o, g, n: (unseen(i), lifecycle.acknowledge(i, by=n)),
     "incident.escalated": lambda i, o, g, n: (unseen(i), escalations.run_due(timezone.now() + timedelta(minutes=6))),
+    "incident.called": lambda i, o, g, n: workflow.change_severity(
+        workflow.change_severity(i, **LOW, by=g), **BAD, by=g
+    ),
+    "call.acknowledged": lambda i, o, g, n: calls.acknowledge(i.calls.get(person=n), by=n),
+    "role.handed_over": lambda i, o, g, n: handed(i, n, g),
+    "handover.acknowledged": lambda i, o, g, n: workflow.take(handed(i, n, g), by=n),
+    "shift.handed_over": lambda i, o, g, n: workflow.hand_over_shift(to=n, questions="None", by=g),
+    "shift.taken": lambda i, o, g, n: passing.take_shift(workflow.hand_over_shift(to=n, questions="None", by=g), by=n),
+    "role_contact.changed": lambda i, o, g, n: contacts.change("legal_lead", person=n, phone="", pager="", by=g),
+    "contacts.reviewed": lambda i, o, g, n: contacts.review(by=g),
+    "gate.read": lambda i, o, g, n: recovery.read(
+        i, numbers={"error_rate": Decimal(0)}, source="Dashboard", at=timezone.now(), by=g
+    ),
+    "gate.ticked": lambda i, o, g, n: ticked(i, g),
+    "gate.unticked": lambda i, o, g, n: (
+        ticked(i, g),
+        recovery.tick(i, key="fix_verified", given=False, note_text="No", by=g),
+    ),
+    "control.started": lambda i, o, g, n: pressed(i, g),
+    "control.confirmed": lambda i, o, g, n: workflow.confirm_control(
+        pressed(i, g), at=timezone.now(), proof="503", by=g
+    ),
     "duty.reminded": lambda i, o, g, n: reminders.run_due(timezone.now() + timedelta(minutes=11)),
     "duty.escalated": lambda i, o, g, n: holding.run_due(timezone.now() + timedelta(hours=5)),
     "duty.kept": lambda i, o, g, n: duties.settle(duty(i, "regulator_decision"), text="No clock applies.", by=n),
