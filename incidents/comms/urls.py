@@ -21,4 +21,5 @@ urlpatterns = [
     path("incidents/<slug:ref>/laws/<int:pk>/withdraw", views.withdraw_law, name="law-withdraw"),
     path("incidents/<slug:ref>/duties/<int:pk>/waive", views.waive, name="duty-waive"),
     path("incidents/<slug:ref>/duties/<int:pk>/settle", views.settle, name="duty-settle"),
+    path("incidents/<slug:ref>/calls/<int:pk>/acknowledge", views.acknowledge_call, name="call-acknowledge"),
 ]

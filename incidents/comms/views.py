@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from incidents import workflow
-from incidents.comms import actions, approvals, duties, laws, queries
+from incidents.comms import actions, approvals, calls, duties, laws, queries
 from incidents.comms.audiences import customers_of
 from incidents.comms.forms import (
     LawForm,
@@ -31,7 +31,7 @@ from incidents.comms.forms import (
     WithdrawPostmortemForm,
     asserted,
 )
-from incidents.comms.models import CommsDuty, LegalDeadline, Message
+from incidents.comms.models import Call, CommsDuty, LegalDeadline, Message
 from incidents.lifecycle.actions import check_seen
 from incidents.lifecycle.models import Incident
 from incidents.workflow import Update
@@ -472,3 +472,12 @@ def _left(review: CommsDuty) -> str:
             for row in rows
         )
     )
+
+
+@require_POST
+@see
+def acknowledge_call(request: StaffRequest, ref: str, pk: int) -> HttpResponse:
+    """Open to everybody who sees the incident: being called is the right to say that one has it."""
+    call = get_object_or_404(Call.objects.select_related("incident"), pk=pk, incident__ref=ref)
+    calls.acknowledge(call, by=request.user)
+    return redirect(call.incident)

@@ -162,7 +162,7 @@ def starts(rules: matrix.Rules, rank: int) -> str:
 
 
 def get_incident(ref: str) -> Incident:
-    rows = Incident.objects.select_related("type", "policy_version__profile", "declared_by")
+    rows = Incident.objects.select_related("type", "policy_version__profile", "declared_by", "acknowledged_by")
     return get_object_or_404(rows.prefetch_related("policy_version__severities"), ref=ref)
 
 
@@ -201,7 +201,7 @@ def severity(request: StaffRequest, ref: str) -> HttpResponse:
 def roles(request: StaffRequest, ref: str) -> HttpResponse:
     found = get_incident(ref)
     form = RoleForm(request.POST or None, initial={"seen": _newest(found)})
-    if carried_out(form, lambda data: actions.assign(found, **data, by=request.user)):
+    if carried_out(form, lambda data: workflow.assign(found, **data, by=request.user)):
         return redirect(found)
     return _show(request, found, form, "Assign a role", "Assign")
 

@@ -16,15 +16,18 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from incidents import workflow
-from incidents.comms import approvals, laws, queries
+from incidents.comms import approvals, calls, laws, queries
 from incidents.comms.actions import outside_rule
 from incidents.comms.audiences import readers_of
 from incidents.comms.letters import initial_fields
 from incidents.comms.models import CommsDuty, Message
+from incidents.evidence import queries as evidence
+from incidents.lifecycle import queries as lifecycle
 from incidents.lifecycle.forms import NoteForm
-from incidents.lifecycle.models import Incident, IncidentComponent, Role, TimelineEntry
+from incidents.lifecycle.models import Incident, IncidentComponent, Role, RoleAssignment, TimelineEntry
 from incidents.policy import matrix
 from incidents.room import asked, checkpoints
+from incidents.runbooks import queries as runbooks
 from irportal import prose
 from irportal.accounts.models import User
 from irportal.outbox.audiences import reach
@@ -41,7 +44,7 @@ see = permission_required("incidents.view_incident", raise_exception=True)
 def get_incident(ref: str) -> Incident:
     newest = TimelineEntry.objects.filter(incident=OuterRef("pk")).order_by("-pk").values("pk")[:1]
     told = Message.objects.filter(incident=OuterRef("pk"), audience=Message.Audience.INTERNAL, sent_at__isnull=False)
-    rows = Incident.objects.select_related("type", "policy_version__profile", "declared_by")
+    rows = Incident.objects.select_related("type", "policy_version__profile", "declared_by", "acknowledged_by")
     rows = rows.prefetch_related(
         "policy_version__severities", Prefetch("components", IncidentComponent.objects.select_related("component"))
     )
@@ -129,6 +132,7 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
     points = checkpoints.judge(
         incident.severity, incident.detected_at, _met(incident), now, over_at=incident.resolved_at
     )
+    team = _team(incident, roles, me, now)
     may_withdraw = me.has_perm("incidents.waive_duty")
     answers = not may_withdraw and me in laws.answering(incident).values()
     return {
@@ -156,8 +160,26 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
         "lines": LINES,
         "notice": _notice(incident),
         "fields": initial_fields(incident, held),
-        "targets": targets(incident),
+        "targets": targets(incident, team["response"]),
         "note_form": NoteForm(initial={"at": now}),
+        **team,
+        "gate": lifecycle.gate_state(incident, now),
+        "runs": lifecycle.control_runs(incident, now),
+        "panel": runbooks.panel(incident),
+        "evidence": evidence.panel(incident),
+    }
+
+
+def _team(incident: Incident, held: list[RoleAssignment], me: User, now: datetime) -> dict[str, Any]:
+    """Who holds which role and which are gaps, who was called, and how soon somebody worked on it."""
+    changes = list(incident.severity_changes.values_list("at", "now"))
+    pages = calls.shown(incident, me)
+    return {
+        "seats": lifecycle.seats(incident, held),
+        "may_hand_over": me.has_perm("incidents.command_incident") or any(row.person_id == me.pk for row in held),
+        "pages": pages,
+        "response": lifecycle.response(incident, changes, now),
+        "first_page": calls.first_page(incident, pages, changes[0][1] if changes else incident.severity),
     }
 
 
@@ -216,14 +238,18 @@ def panels(incident: Incident, drafts: list[Message], me: User) -> list[Message]
     return drafts
 
 
-def targets(incident: Incident) -> list[dict[str, Any]]:
-    """Each instant with the limit the policy sets for it, counted from detection, and whether it was met."""
+def targets(incident: Incident, response: Any) -> list[dict[str, Any]]:
+    """Each instant with the limit the policy sets for it, counted from detection, and whether it was met.
+
+    `response` knows under which severity it had to be acknowledged.
+    """
     level = next((row for row in incident.policy_version.severities.all() if row.rank == incident.severity), None)
     limits = {"acknowledged": "acknowledge", "contained": "contain", "resolved": "resolve"}
     rows = []
     for name in ("started", "detected", "acknowledged", "identified", "contained", "recovered", "resolved"):
         at, amount = getattr(incident, f"{name}_at"), getattr(level, limits.get(name, ""), "")
         limit = matrix.due(amount, incident.detected_at) if amount else None
+        limit = response[1].due_at if response and name == "acknowledged" else limit
         met = bool(at and limit and at <= limit)
         rows.append({"name": name.capitalize(), "at": at, "limit": limit, "met": met})
     return rows

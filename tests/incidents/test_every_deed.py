@@ -75,7 +75,7 @@ def handed(incident, to, by):
     return record
 
 
-def ticked(incident, by):
+def gate_ticked(incident, by):
     return recovery.tick(incident, key="fix_verified", given=True, by=by)
 
 
@@ -135,9 +135,9 @@ DEEDS = {
     "gate.read": lambda i, o, g, n: recovery.read(
         i, numbers={"error_rate": Decimal(0)}, source="Dashboard", at=timezone.now(), by=g
     ),
-    "gate.ticked": lambda i, o, g, n: ticked(i, g),
+    "gate.ticked": lambda i, o, g, n: gate_ticked(i, g),
     "gate.unticked": lambda i, o, g, n: (
-        ticked(i, g),
+        gate_ticked(i, g),
         recovery.tick(i, key="fix_verified", given=False, note_text="No", by=g),
     ),
     "control.started": lambda i, o, g, n: pressed(i, g),

@@ -11,6 +11,7 @@ from incidents.evidence import actions as evidence
 from incidents.evidence import store
 from incidents.evidence.actions import Said
 from incidents.lifecycle.models import Incident, TimelineEntry
+from incidents.lifecycle.recovery import actions as recovery
 from incidents.policy import actions as policy
 from incidents.policy.models import PolicyProfile
 from incidents.runbooks import actions as runbooks
@@ -40,6 +41,21 @@ MAY = {
     "incident-promises": (EVERYBODY, NOBODY),
     "incident-messages": (EVERYBODY, NOBODY),
     "acknowledge": (NOBODY, RESPONDERS),
+    "call-acknowledge": (NOBODY, EVERYBODY),  # whoever was called; all others are refused
+    "hand-over": (EVERYBODY, EVERYBODY),  # one's own roles; a commander any
+    "hand-over-take": (NOBODY, EVERYBODY),  # whoever takes it over; all others are refused
+    "gate-reading": (RESPONDERS, RESPONDERS),
+    "gate-tick": (RESPONDERS, RESPONDERS),
+    "control": (RESPONDERS, RESPONDERS),
+    "control-confirm": (RESPONDERS, RESPONDERS),
+    "contacts": (EVERYBODY, NOBODY),
+    "contacts-reviewed": (NOBODY, COMMANDERS),
+    "contact": (COMMANDERS, COMMANDERS),
+    "shifts": (EVERYBODY, NOBODY),
+    "shift-new": (RESPONDERS, RESPONDERS),
+    "shift": (EVERYBODY, NOBODY),
+    "shift-take": (NOBODY, EVERYBODY),  # whoever takes over; all others are refused
+    "shift-pdf": (EVERYBODY, NOBODY),
     "severity": (COMMANDERS, COMMANDERS),
     "roles": (COMMANDERS, COMMANDERS),
     "impact": (RESPONDERS, RESPONDERS),
@@ -145,7 +161,7 @@ def policies(version, *, by):
 
 
 @pytest.fixture
-def addresses(declare, update, lee, freezer, organisation) -> dict[str, str]:
+def addresses(declare, update, lee, grace, freezer, organisation) -> dict[str, str]:
     """The address of every page: INC-1 is open with a draft that waits, INC-2 is resolved with a post-mortem."""
     incident, over = declare(title=SECRET), declare(title=f"{SECRET} again")
     update(incident, customer_text=f"{SECRET}.", by=lee, send=False)
@@ -161,11 +177,15 @@ def addresses(declare, update, lee, freezer, organisation) -> dict[str, str]:
     item = evidence.receive(incident, store.of_text("14:30 BLOCK"), log, by=lee)
     subjects |= dict.fromkeys(("evidence-item", "evidence-read", "evidence-correct"), item.number)
     subjects["evidence-lift"] = evidence.hold(incident, reason="Law", by=lee).pk
+    passed = passed_on(incident, grace, lee)
     found = {}
     work = announced(organisation["api"])
     run = begun(incident, by=lee)
     drafts = policies(incident.policy_version, by=lee)
     for name in MAY:
+        if name in passed:
+            found[name] = reverse(f"portal:{name}", args=passed[name])
+            continue
         if name.startswith("run"):
             found[name] = reverse(f"portal:{name}", args=runbook_arguments(name, run))
             continue
@@ -200,6 +220,25 @@ def runbook_arguments(name: str, run: RunbookRun) -> list[object]:
     if name.startswith("runbook"):
         return ["restart-api", *([1] if name == "runbook-version" else [])]
     return [run.incident.ref, run.pk, *([1] if "step" in name else [])]
+
+
+def passed_on(incident, grace, lee) -> dict[str, list]:
+    """The arguments of the addresses of roles, calls, controls, contacts and shifts."""
+    term = incident.roles.get(role="incident_commander")
+    [handover] = workflow.hand_over(incident, terms=[term.pk], to=lee, still_open="Nothing", by=grace)
+    said = {"kind": "rollback", "target": "Model", "at": timezone.now(), "started_by": grace, "by": grace}
+    run = recovery.start_control(incident, **said)
+    sheet = workflow.hand_over_shift(to=lee, questions="None", by=grace)
+    return {
+        "call-acknowledge": [incident.ref, incident.calls.get(cause="handover", person=lee).pk],
+        "hand-over-take": [incident.ref, handover.pk],
+        "gate-tick": [incident.ref, "fix_verified"],
+        "control": [incident.ref, "kill_switch"],
+        "control-confirm": [incident.ref, run.pk],
+        "contact": ["legal_lead"],
+        **{name: [] for name in ("contacts", "contacts-reviewed", "shifts", "shift-new")},
+        **{name: [sheet.pk] for name in ("shift", "shift-take", "shift-pdf")},
+    }
 
 
 def test_the_table_names_every_address_of_the_portal():
