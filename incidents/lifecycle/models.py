@@ -375,6 +375,7 @@ class Handover(models.Model):
     """One role passed on, with what is open. Never changed, but for the one who takes it saying so, once."""
 
     incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="handovers")
+    term = models.OneToOneField(RoleAssignment, on_delete=models.PROTECT, related_name="handover")
     role = models.CharField(max_length=30, choices=Role)
     giver = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     taker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

@@ -9,7 +9,8 @@ from incidents.lifecycle.models import ControlRun, Handover, Incident, Role, Rol
 from incidents.policy import matrix
 from incidents.policy.models import IncidentType, SeverityLevel
 
-LATEST = 20  # handovers and controls the page shows
+LATEST = 20  # controls the page shows
+WITH_HANDOVER = ("person", "handover__giver")  # what to select with the terms that run
 READINGS = 200  # of an incident, the newest, that the gate looks at
 
 
@@ -46,23 +47,12 @@ class Seat:
 def seats(incident: Incident, held: Sequence[RoleAssignment]) -> list[Seat]:
     """The roles held now and those the policy asks for and nobody holds, in the order of the list of roles.
 
-    `held` are the terms that run, with their people. Two queries.
+    `held` are the terms that run, with their people and hand-overs (WITH_HANDOVER). One query.
     """
     terms = {term.role: term for term in held}
     missing = gaps(incident, terms)
-    passed = incident.handovers.select_related("giver", "taker", "by").order_by("-at", "-pk")[:LATEST]
-    newest: dict[tuple[str, int], Handover] = {}
-    for row in passed:
-        newest.setdefault((row.role, row.taker_id), row)
-    found = []
-    for role in Role:
-        term = terms.get(role)
-        if term or role in missing:
-            got = newest.get((role, term.person_id)) if term else None
-            found.append(
-                Seat(role.value, role.label, term, got if got and term and got.at == term.started_at else None)
-            )
-    return found
+    rows = [(role, terms.get(role)) for role in Role if role in terms or role in missing]
+    return [Seat(role.value, role.label, term, getattr(term, "handover", None)) for role, term in rows]
 
 
 # The gate

@@ -8,7 +8,7 @@ from django.db import migrations, models
 TABLES = ["incidents_reading", "incidents_gatetick", "incidents_contactreview"]
 ONCE = {
     "incidents_handover": (
-        ["id", "incident_id", "role", "giver_id", "taker_id", "at", "by_id", "still_open"],
+        ["id", "incident_id", "term_id", "role", "giver_id", "taker_id", "at", "by_id", "still_open"],
         "taken_at",
     ),
     "incidents_shiftsheet": (
@@ -192,6 +192,7 @@ class Migration(migrations.Migration):
                 ('by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('giver', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('incident', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='handovers', to='incidents.incident')),
+                ('term', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='handover', to='incidents.roleassignment')),
                 ('taker', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={

@@ -25,6 +25,7 @@ from incidents.evidence import queries as evidence
 from incidents.lifecycle import queries as lifecycle
 from incidents.lifecycle.forms import NoteForm
 from incidents.lifecycle.models import Incident, IncidentComponent, Role, RoleAssignment, TimelineEntry
+from incidents.lifecycle.queries import WITH_HANDOVER
 from incidents.policy import matrix
 from incidents.room import asked, checkpoints
 from incidents.runbooks import queries as runbooks
@@ -116,7 +117,7 @@ def _count_deliveries(incident: Incident, messages: list[Message]) -> None:
 def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
     """Everything the room shows; its number of queries does not depend on how long the record is."""
     now, me = timezone.now(), request.user
-    roles = list(incident.roles.filter(ended_at=None).select_related("person"))
+    roles = list(incident.roles.filter(ended_at=None).select_related(*WITH_HANDOVER))
     held = {row.role: row.person for row in roles}
     newest = incident.duties.order_by(F("ended_at").desc(nulls_first=True), "-pk")  # first what is open
     duties = list(newest.select_related("message", "by", "law")[:DUTIES])

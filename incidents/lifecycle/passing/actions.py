@@ -37,7 +37,7 @@ def hand_over(incident: Incident, *, terms: Sequence[int], to: User, still_open:
         new = assign(incident, role=row.role, person=to, by=by, reason="Handed over")
         made.append(
             incident.handovers.create(
-                role=row.role, giver=row.person, taker=to, at=new.started_at, by=by, still_open=still_open
+                term=new, role=row.role, giver=row.person, taker=to, at=new.started_at, by=by, still_open=still_open
             )
         )
         ledger.append(

@@ -45,6 +45,7 @@ def called() -> list[str]:
     return [row.address for letter in rows for row in letter.deliveries.order_by("address")]
 
 
+# covers R001-16, R001-19
 @pytest.mark.parametrize(
     ("rank", "minutes", "who"),
     [

@@ -158,7 +158,7 @@ def test_two_commanders_who_hand_over_at_once_hand_over_once(declare, grace, lee
 # covers R001-17, R003-02, R003-03, R003-04, R003-05, R003-06, R003-07, R001-13, R001-14, R001-15
 def test_the_roles_the_policy_asks_for_and_nobody_holds_are_gaps(declare, grace):
     incident = declare(ai_involved="yes")
-    held = list(incident.roles.filter(ended_at=None).select_related("person"))
+    held = list(incident.roles.filter(ended_at=None).select_related(*queries.WITH_HANDOVER))
     seats = {seat.role: seat for seat in queries.seats(incident, held)}
     assert [role for role, seat in seats.items() if not seat.is_gap] == ["incident_commander", "comms_lead"]
     assert [role for role, seat in seats.items() if seat.is_gap] == [

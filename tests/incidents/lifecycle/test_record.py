@@ -73,6 +73,7 @@ def held(incident) -> set[str]:
 LED = {"incident_commander", "technical_lead", "comms_lead"}
 
 
+# covers R001-12, R001-13, R001-14, R003-02, R003-03, R003-04, R003-05
 @pytest.mark.parametrize(
     ("rank", "kind", "ai", "told"),
     [
@@ -87,6 +88,7 @@ def test_the_roles_the_policy_tells_are_filled_from_the_contact_list(declare, co
     assert held(declare(rank=rank, type=kind, ai_involved=ai)) == told
 
 
+# covers R001-15
 def test_the_security_lead_is_told_of_security_incidents_alone(declare, contacts):
     code = IncidentType.objects.filter(family="security").first().code
     assert "security_lead" in held(declare(type=code))

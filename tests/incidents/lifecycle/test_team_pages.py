@@ -135,6 +135,22 @@ def test_the_gate_says_what_is_missing_and_how_each_is_known(signed_in, declare,
     assert "Fix verified : there Take back : Fix verified Canary · Grace, 14:35" in said
 
 
+# covers R001-18, R001-20
+def test_declaring_asks_how_it_was_noticed_how_bad_it_is_and_what_it_touches(signed_in, organisation):
+    html = read(signed_in, "/portal/incidents/declare")
+    for source in (
+        "Monitoring alert",
+        "Customer report",
+        "Somebody here noticed",
+        "Security scan",
+        "Health check failed",
+    ):
+        assert source in html
+    assert "How bad is it? The worst line that fits decides." in html
+    assert "What do customers notice?" in html
+    assert "Agent API" in html
+
+
 def test_a_refused_end_says_what_is_missing_beside_the_reason(signed_in, declare, freezer):
     declare()
     page = fields(read(signed_in, f"{INC}/update"))
