@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from incidents.lifecycle.models import Incident, Role
+from incidents.lifecycle.queries import GateState, Seat
 from incidents.room.checkpoints import Checkpoint
 from irportal.accounts.models import User
 
@@ -34,13 +35,17 @@ def of(
     waiting: Sequence[Any],
     drafts: Sequence[Any],
     points: Sequence[Checkpoint],
+    seats: Sequence[Seat],
+    gate: GateState,
     now: datetime,
 ) -> list[Ask]:
     """Late things first. `waiting` and `drafts` are the duties and drafts as the room has explained them."""
     leads = held.get(Role.INCIDENT_COMMANDER) == me
-    found = []
-    if leads and incident.acknowledged_at is None:
-        found.append(Ask("Say that you work on it.", "#top", late=True))
+    found = [
+        Ask(f"Say that you have it: {seat.label.lower()}, from {seat.handover.giver}.", "#people", late=True)
+        for seat in seats
+        if seat.handover and seat.handover.taker_id == me.pk and not seat.handover.taken_at
+    ]
     found += [
         Ask(f"Approve or send back the text of {draft.written_at:%H:%M} UTC by {draft.author}.", f"#message-{draft.pk}")
         for draft in drafts
@@ -51,7 +56,20 @@ def of(
             late = duty.due_at <= now
             when = f"was due at {duty.due_at:%H:%M}" if late else f"is due by {duty.due_at:%H:%M}"
             found.append(Ask(f"{duty.label}: {when} UTC.", duty.get_write_url() or "#due", late))
-    if leads:
-        overdue = [point for point in points if point.state == "overdue"]
-        found += [Ask(f"{one.rule.label}: expected by {one.due_at:%H:%M} UTC.", "#hour", late=True) for one in overdue]
+    found += _of_commander(incident, points, seats, gate) if leads else []
     return sorted(found, key=lambda ask: not ask.late)
+
+
+def _of_commander(
+    incident: Incident, points: Sequence[Checkpoint], seats: Sequence[Seat], gate: GateState
+) -> list[Ask]:
+    found = []
+    if incident.acknowledged_at is None:
+        found.append(Ask("Say that you work on it.", "#top", late=True))
+    overdue = [point for point in points if point.state == "overdue"]
+    found += [Ask(f"{one.label}: expected by {one.due_at:%H:%M} UTC.", "#hour", late=True) for one in overdue]
+    if gaps := [seat.label.lower() for seat in seats if seat.is_gap]:
+        found.append(Ask(f"Find somebody: nobody is {', '.join(gaps)}.", "#people", late=True))
+    if incident.status == Incident.Status.MONITORING and gate.missing:
+        found.append(Ask(f"{len(gate.missing)} of {len(gate.points)} missing before it can be resolved.", "#gate"))
+    return found

@@ -1,9 +1,9 @@
-"""The first hours of an incident as the seeds set them: what should have happened by which minute (R002-04 to 07).
+"""The first hours of an incident as its policy sets them: what should have happened so long after detection.
 
-Minutes count from detection. A checkpoint warns and never blocks anything.
+A checkpoint warns and never blocks anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -11,26 +11,14 @@ from typing import Literal
 State = Literal["kept", "late", "overdue", "now", "ahead"]
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What should have happened between the minutes `start` and `end`."""
-
-    name: str
-    label: str
-    start: int
-    end: int
-
-
-# Of the default profile, ranks 1 and 2 (requirements 1.9); the others have none.
-RULES = (
-    Rule("classified", "Classified", 0, 10),
-    Rule("first_containment", "First containment", 10, 20),
-    Rule("evidence", "Evidence kept", 20, 40),
-    Rule("stabilised", "Stable, people inside told", 40, 60),
-    Rule("contained", "Contained", 0, 60),
-    Rule("resolved", "Resolved", 60, 240),
-)
-RANKS = (1, 2)
+LABELS = {
+    "classified": "Classified",
+    "first_containment": "First containment",
+    "evidence_snapshot": "Evidence kept",
+    "stabilised": "Stable, people inside told",
+    "contained": "Contained",
+    "resolved": "Resolved",
+}
 
 # The phases of the response (R001-18, 23, 26), by the minute they end.
 PHASES = (
@@ -42,35 +30,45 @@ PHASES = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    rule: Rule
+    """`starts_at` is when it is next in turn: when the one before it should have been reached."""
+
+    label: str
+    starts_at: datetime
     due_at: datetime
     met_at: datetime | None
     state: State
 
+    def minutes_after(self, detected_at: datetime) -> int:
+        return int((self.due_at - detected_at) / timedelta(minutes=1))
+
 
 def judge(
-    rank: int, detected_at: datetime, met: Mapping[str, datetime | None], now: datetime, *, over_at: datetime | None
+    limits: Sequence[tuple[str, timedelta]],
+    detected_at: datetime,
+    met: Mapping[str, datetime | None],
+    now: datetime,
+    *,
+    over_at: datetime | None,
 ) -> list[Checkpoint]:
-    """The checkpoints of this severity in the order of their minutes; `met` says when each was reached.
+    """The checkpoints by name and length, in the order they fall due; `met` says when each was reached.
 
     After `over_at`, the resolution, what was never reached is no longer waited for and is left out.
     """
     found = []
-    for rule in RULES if rank in RANKS else ():
-        due_at = detected_at + timedelta(minutes=rule.end)
-        at = met.get(rule.name)
-        if at is None and over_at is not None:
-            continue
-        found.append(Checkpoint(rule, due_at, at, _state(rule, detected_at, due_at, at, now)))
+    for name, after in sorted(limits, key=lambda limit: limit[1]):
+        before = max((other for _, other in limits if other < after), default=timedelta(0))
+        starts_at, due_at, at = detected_at + before, detected_at + after, met.get(name)
+        if at is not None or over_at is None:
+            found.append(Checkpoint(LABELS.get(name, name), starts_at, due_at, at, _state(starts_at, due_at, at, now)))
     return found
 
 
-def _state(rule: Rule, detected_at: datetime, due_at: datetime, at: datetime | None, now: datetime) -> State:
+def _state(starts_at: datetime, due_at: datetime, at: datetime | None, now: datetime) -> State:
     if at is not None:
         return "kept" if at <= due_at else "late"
     if now > due_at:
         return "overdue"
-    return "now" if now >= detected_at + timedelta(minutes=rule.start) else "ahead"
+    return "now" if now >= starts_at else "ahead"
 
 
 def phase(detected_at: datetime, resolved_at: datetime | None, now: datetime) -> str:

@@ -22,13 +22,15 @@ from incidents.comms.audiences import readers_of
 from incidents.comms.letters import initial_fields
 from incidents.comms.models import CommsDuty, Message
 from incidents.evidence import queries as evidence
+from incidents.evidence.models import EvidenceItem
 from incidents.lifecycle import queries as lifecycle
 from incidents.lifecycle.forms import NoteForm
-from incidents.lifecycle.models import Incident, IncidentComponent, Role, RoleAssignment, TimelineEntry
+from incidents.lifecycle.models import ControlRun, Incident, IncidentComponent, Role, RoleAssignment, TimelineEntry
 from incidents.lifecycle.queries import WITH_HANDOVER
 from incidents.policy import matrix
 from incidents.room import asked, checkpoints
 from incidents.runbooks import queries as runbooks
+from incidents.runbooks.models import RunStep
 from irportal import prose
 from irportal.accounts.models import User
 from irportal.outbox.audiences import reach
@@ -39,20 +41,34 @@ PAGE = "incidents/room/room.html"
 LINES, ENDED, LEFT = 40, 12, 12  # rows of the record, shown in the room; the rest is on pages of its own
 DUTIES, MESSAGES = 120, 60  # newest rows read for that, among them all that is open or waits
 PAGE_ROWS = 100
+WITH = (
+    "policy_version__severities",
+    "policy_version__checkpoints",
+    "policy_version__gate_items",
+    Prefetch("components", IncidentComponent.objects.select_related("component")),
+)
 see = permission_required("incidents.view_incident", raise_exception=True)
 
 
 def get_incident(ref: str) -> Incident:
-    newest = TimelineEntry.objects.filter(incident=OuterRef("pk")).order_by("-pk").values("pk")[:1]
-    told = Message.objects.filter(incident=OuterRef("pk"), audience=Message.Audience.INTERNAL, sent_at__isnull=False)
+    """With its policy's rules, its parts, and the instants only other subjects know: each the first of its kind."""
+    mine = {"incident": OuterRef("pk")}
+    lines = TimelineEntry.objects.filter(**mine).order_by("-pk")
+    told = Message.objects.filter(**mine, audience=Message.Audience.INTERNAL, sent_at__isnull=False).order_by("sent_at")
+    kept = EvidenceItem.objects.filter(**mine).order_by("received_at")
+    steps = RunStep.objects.filter(
+        run__incident=OuterRef("pk"), run__version__runbook__kind="containment", state=RunStep.State.DONE
+    ).order_by("settled_at")
+    controls = ControlRun.objects.filter(**mine, confirmed_at__isnull=False).order_by("confirmed_at")
     rows = Incident.objects.select_related("type", "policy_version__profile", "declared_by", "acknowledged_by")
-    rows = rows.prefetch_related(
-        "policy_version__severities", Prefetch("components", IncidentComponent.objects.select_related("component"))
+    rows = rows.annotate(
+        seen=Subquery(lines.values("pk")[:1]),
+        told_inside_at=Subquery(told.values("sent_at")[:1]),
+        kept_at=Subquery(kept.values("received_at")[:1]),
+        step_at=Subquery(steps.values("settled_at")[:1]),
+        control_at=Subquery(controls.values("confirmed_at")[:1]),
     )
-    return get_object_or_404(
-        rows.annotate(seen=Subquery(newest), told_inside_at=Subquery(told.order_by("sent_at").values("sent_at")[:1])),
-        ref=ref,
-    )
+    return get_object_or_404(rows.prefetch_related(*WITH), ref=ref)
 
 
 @require_GET
@@ -119,23 +135,9 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
     now, me = timezone.now(), request.user
     roles = list(incident.roles.filter(ended_at=None).select_related(*WITH_HANDOVER))
     held = {row.role: row.person for row in roles}
-    newest = incident.duties.order_by(F("ended_at").desc(nulls_first=True), "-pk")  # first what is open
-    duties = list(newest.select_related("message", "by", "law")[:DUTIES])
-    _explain(incident, duties, held, me)
-    waiting = sorted((d for d in duties if d.outcome == CommsDuty.Outcome.OPEN), key=lambda d: d.due_at)
-    ended = sorted((d for d in duties if d.outcome != CommsDuty.Outcome.OPEN), key=_end, reverse=True)
-    texts = incident.messages.filter(status__in=[Message.Status.DRAFT, Message.Status.SENT])
-    texts = texts.order_by(F("sent_at").desc(nulls_first=True), "-pk")  # first what waits
-    messages = list(texts.select_related("author", "approved_by", "review__by")[:MESSAGES])
-    left = [message for message in messages if message.status == Message.Status.SENT]
-    _count_deliveries(incident, messages)
-    drafts = panels(incident, [message for message in messages if message.status == Message.Status.DRAFT], me)
-    points = checkpoints.judge(
-        incident.severity, incident.detected_at, _met(incident), now, over_at=incident.resolved_at
-    )
-    team = _team(incident, roles, me, now)
-    may_withdraw = me.has_perm("incidents.waive_duty")
-    answers = not may_withdraw and me in laws.answering(incident).values()
+    promises, texts, team = _promises(incident, held, me, now), _texts(incident, me), _team(incident, roles, me, now)
+    gate, points = lifecycle.gate_state(incident, now), _points(incident, now)
+    known = {"held": held, "waiting": promises["waiting"], "drafts": texts["drafts"], "seats": team["seats"]}
     return {
         "incident": incident,
         "now": now,
@@ -143,31 +145,65 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
         "phase": checkpoints.phase(incident.detected_at, incident.resolved_at, now),
         "points": points,
         "my_roles": asked.roles_of(me, held),
-        "asked": asked.of(me, incident, held=held, waiting=waiting, drafts=drafts, points=points, now=now),
+        "asked": asked.of(me, incident, **known, points=points, gate=gate, now=now),
+        "roles": roles,
+        "entries": list(_lines(incident)[: LINES + 1]),
+        "lines": LINES,
+        "note_form": NoteForm(initial={"at": now}),
+        "notice": _notice(incident),
+        "fields": initial_fields(incident, held),
+        "targets": targets(incident, team["response"]),
+        "gate": gate,
+        "runs": lifecycle.control_runs(incident, now),
+        "panel": runbooks.panel(incident),
+        "evidence": evidence.panel(incident),
+        **promises,
+        **texts,
+        **team,
+        **_laws(incident, me),
+    }
+
+
+def _promises(incident: Incident, held: dict[str, User], me: User, now: datetime) -> dict[str, Any]:
+    """What is due, and the newest of what ended."""
+    newest = incident.duties.order_by(F("ended_at").desc(nulls_first=True), "-pk")  # first what is open
+    duties = list(newest.select_related("message", "by", "law")[:DUTIES])
+    _explain(incident, duties, held, me)
+    waiting = [duty for duty in duties if duty.outcome == CommsDuty.Outcome.OPEN]
+    ended = [duty for duty in duties if duty.outcome != CommsDuty.Outcome.OPEN]
+    return {
         "slab": queries.lanes(incident, duties, now),
-        "waiting": waiting,
+        "waiting": sorted(waiting, key=lambda duty: duty.due_at),
         "ended": ended[:ENDED],
         "ended_more": len(ended) > ENDED,
-        "drafts": drafts,
+    }
+
+
+def _texts(incident: Incident, me: User) -> dict[str, Any]:
+    """The drafts that wait, and the newest of what left."""
+    rows = incident.messages.filter(status__in=[Message.Status.DRAFT, Message.Status.SENT])
+    rows = rows.order_by(F("sent_at").desc(nulls_first=True), "-pk")  # first what waits
+    messages = list(rows.select_related("author", "approved_by", "review__by")[:MESSAGES])
+    _count_deliveries(incident, messages)
+    left = [message for message in messages if message.status == Message.Status.SENT]
+    drafts = [message for message in messages if message.status == Message.Status.DRAFT]
+    return {
+        "drafts": panels(incident, drafts[::-1], me),
         "sent": left[:LEFT],
         "sent_more": len(left) > LEFT,
-        "roles": roles,
+        "may_state": outside_rule(incident) != "no",
+    }
+
+
+def _laws(incident: Incident, me: User) -> dict[str, Any]:
+    """The dates laws demand, and who may enter or withdraw them."""
+    may_withdraw = me.has_perm("incidents.waive_duty")
+    answers = not may_withdraw and me in laws.answering(incident).values()
+    return {
         "laws": incident.laws.select_related("entered_by", "withdrawn_by"),
         "may_enter_law": answers or me.has_perm("incidents.update_incident"),
         "may_withdraw_law": answers or may_withdraw,
         "answers": answers,
-        "may_state": outside_rule(incident) != "no",
-        "entries": list(_lines(incident)[: LINES + 1]),
-        "lines": LINES,
-        "notice": _notice(incident),
-        "fields": initial_fields(incident, held),
-        "targets": targets(incident, team["response"]),
-        "note_form": NoteForm(initial={"at": now}),
-        **team,
-        "gate": lifecycle.gate_state(incident, now),
-        "runs": lifecycle.control_runs(incident, now),
-        "panel": runbooks.panel(incident),
-        "evidence": evidence.panel(incident),
     }
 
 
@@ -190,10 +226,6 @@ def _notice(incident: Incident) -> Notice | None:
     return (rows if incident.is_open else rows.prefetch_related("postmortems")).first()
 
 
-def _end(duty: CommsDuty) -> datetime:
-    return duty.ended_at or duty.due_at
-
-
 def _explain(incident: Incident, duties: list[CommsDuty], held: dict[str, User], me: User) -> None:
     """Who owns each duty, whether that is `me`, and what happens if nobody acts."""
     limit = incident.policy_version.holding_max_consecutive
@@ -209,17 +241,21 @@ def _explain(incident: Incident, duties: list[CommsDuty], held: dict[str, User],
         past.append(duty.outcome)
 
 
-def _met(incident: Incident) -> dict[str, datetime | None]:
-    """When each checkpoint was reached."""
-    told: datetime | None = incident.told_inside_at  # type: ignore[attr-defined]
+def _points(incident: Incident, now: datetime) -> list[checkpoints.Checkpoint]:
+    """The checkpoints the incident's own policy sets for its severity, and when each was reached."""
+    rows = incident.policy_version.checkpoints.all()
+    limits = [(row.name, matrix.length(row.after)) for row in rows if row.rank == incident.severity]
+    told, kept, step, control = (incident.told_inside_at, incident.kept_at, incident.step_at, incident.control_at)  # type: ignore[attr-defined]
     stable = min(filter(None, (incident.recovered_at, incident.contained_at)), default=None)
-    return {
+    met = {
         "classified": incident.declared_at,
-        "first_containment": incident.contained_at,
+        "first_containment": min(filter(None, (incident.contained_at, step, control)), default=None),
+        "evidence_snapshot": kept,
         "stabilised": max(stable, told) if stable and told else None,
         "contained": incident.contained_at,
         "resolved": incident.resolved_at,
     }
+    return checkpoints.judge(limits, incident.detected_at, met, now, over_at=incident.resolved_at)
 
 
 def panels(incident: Incident, drafts: list[Message], me: User) -> list[Message]:

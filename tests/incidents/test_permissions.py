@@ -116,6 +116,8 @@ VERBS = {
     "incidents_policyversion": "",
     "incidents_policyprofile": "",
     "incidents_incidenttype": "",
+    "incidents_servicecommand": ALL,
+    "incidents_servicelink": ALL,
 }
 
 

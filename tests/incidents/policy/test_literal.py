@@ -32,13 +32,13 @@ def mode(name, rank, audience):
     return read(name).get("matrix", {}).get(rank, {}).get(audience, {}).get("mode")
 
 
-# covers R000-05, R000-06, R000-07, R000-08
+# covers R000-05, R000-06, R000-07, R000-08, C-01
 def test_the_plan_generator_answers_in_15_minutes_1_hour_4_hours_and_the_next_business_day():
     assert levels("seed-000", "acknowledge") == {1: "15m", 2: "1h", 3: "4h", 4: "1bd_end"}
     assert levels("seed-000", "label") == {1: "SEV1", 2: "SEV2", 3: "SEV3", 4: "SEV4"}
 
 
-# covers R000-09, R000-10, R000-11, R000-12
+# covers R000-10, R000-11, R000-12, C-10, C-11
 @pytest.mark.parametrize("name", ["seed-000", "default-unified"])
 def test_error_rates_suggest_a_severity_latency_and_cost_alert(name):
     rules = [(row["signal"], row["gt"], row.get("suggests")) for row in read(name)["thresholds"]]
@@ -67,6 +67,22 @@ def test_agentguard_answers_in_15_and_30_minutes_2_and_24_hours_and_calls_manage
     assert levels("seed-001", "label") == {1: "P0", 2: "P1", 3: "P2", 4: "P3"}
     called = {1: {"management": "0m"}, 2: {"management": "1h"}, 3: {"management": "4h"}}
     assert read("seed-001")["escalate_if_unresolved"] == called
+
+
+# covers R001-08, R001-11
+def test_agentguard_names_what_is_critical_and_what_is_low_and_who_hears_of_it_at_once():
+    meant = levels("seed-001", "definitions")
+    assert {"Complete outage.", "Data breach.", "Security compromise.", "Payments fail."} <= set(meant[1])
+    assert "Database corruption or loss." in meant[1]
+    assert meant[4] == ["Cosmetic.", "A feature request."]
+    assert read("seed-001")["escalate_if_unresolved"][1] == {"management": "0m"}
+    assert mode("seed-001", 1, "customers") == "required"
+
+
+# covers C-09
+def test_the_default_judges_p95_as_two_seconds_high_and_half_a_second_medium():
+    rules = {(row["signal"], row["gt"], row["suggests"]) for row in read("default-unified")["thresholds"]}
+    assert {("p95_ms", 2000, 2), ("p95_ms", 500, 3)} <= rules
 
 
 # covers R001-09, R001-10

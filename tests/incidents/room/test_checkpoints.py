@@ -4,17 +4,38 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from incidents.policy.models import PolicyVersion
 from incidents.room import checkpoints
 
 DETECTED = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-def judged(minute: float, *, rank: int = 1, over: bool = False, **met: float) -> dict[str, str]:
+DEFAULT = {
+    "classified": 10,
+    "first_containment": 20,
+    "evidence_snapshot": 40,
+    "stabilised": 60,
+    "contained": 60,
+    "resolved": 240,
+}
+
+
+def judged(minute: float, *, over: bool = False, **met: float) -> dict[str, str]:
     at = {name: DETECTED + minutes * MINUTE for name, minutes in met.items()}
+    limits = [(name, minutes * MINUTE) for name, minutes in DEFAULT.items()]
     now = DETECTED + minute * MINUTE
-    found = checkpoints.judge(rank, DETECTED, at, now, over_at=now if over else None)
-    return {one.rule.name: one.state for one in found}
+    found = checkpoints.judge(limits, DETECTED, at, now, over_at=now if over else None)
+    names = {label: name for name, label in checkpoints.LABELS.items()}
+    return {names[one.label]: one.state for one in found}
+
+
+@pytest.mark.django_db
+def test_the_default_policy_sets_the_windows_of_the_seeds(organisation):
+    rows = PolicyVersion.objects.get().checkpoints.all()
+    assert {(row.rank, row.name): row.after for row in rows} == {
+        (rank, name): f"{minutes}m" for rank in (1, 2) for name, minutes in DEFAULT.items()
+    }
 
 
 # covers R002-04, R002-05, R002-06, R002-07
@@ -23,9 +44,9 @@ def judged(minute: float, *, rank: int = 1, over: bool = False, **met: float) ->
     [
         ("classified", 0, 10),
         ("first_containment", 10, 20),
-        ("evidence", 20, 40),
+        ("evidence_snapshot", 20, 40),
         ("stabilised", 40, 60),
-        ("contained", 0, 60),
+        ("contained", 40, 60),
         ("resolved", 60, 240),
     ],
 )
@@ -38,19 +59,18 @@ def test_each_checkpoint_has_its_window(name, start, end):
 
 
 def test_what_came_in_time_is_kept_and_what_came_after_is_late():
-    assert judged(50, classified=10, evidence=40.1) == {
+    assert judged(50, classified=10, evidence_snapshot=40.1) == {
         "classified": "kept",
         "first_containment": "overdue",
-        "evidence": "late",
+        "evidence_snapshot": "late",
         "stabilised": "now",
         "contained": "now",
         "resolved": "ahead",
     }
 
 
-@pytest.mark.parametrize(("rank", "count"), [(1, 6), (2, 6), (3, 0), (4, 0)])
-def test_only_critical_and_high_have_checkpoints(rank, count):
-    assert len(judged(5, rank=rank)) == count
+def test_a_policy_without_checkpoints_shows_none():
+    assert checkpoints.judge([], DETECTED, {}, DETECTED, over_at=None) == []
 
 
 def test_once_it_is_over_nothing_is_waited_for():

@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from incidents.comms.models import CommsDuty
+from incidents.comms.queries import role_of
 from incidents.lifecycle import actions
 from incidents.room import asked
 from tests import people
@@ -64,6 +66,20 @@ def test_who_can_approve_is_asked_for_it_and_the_author_is_not(read, declare, up
     update(declare(), customer_text="We look into it.", by=lee, send=False)
     assert "Approve or send back the text of" in of(read(lin))
     assert "Approve or send back" not in of(read(lee))
+
+
+# covers C-12
+@pytest.mark.parametrize(
+    ("audience", "role"),
+    [
+        ("internal", "incident_commander"),
+        ("customers", "comms_lead"),
+        ("public", "comms_lead"),
+        ("regulators", "legal_lead"),
+    ],
+)
+def test_each_audience_has_the_role_that_tells_it(audience, role):
+    assert role_of(CommsDuty(audience=audience)) == role
 
 
 def test_late_things_come_first():
