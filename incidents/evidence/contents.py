@@ -1,5 +1,6 @@
 """What a file is by its own bytes, and which name it gets when it is handed out. Pure."""
 
+import codecs
 import re
 import unicodedata
 from collections.abc import Callable
@@ -8,6 +9,9 @@ from typing import Any
 from irportal.refused import Refused
 
 LONGEST = 100  # characters of a name
+TAKEN = "We take text, PNG, JPEG, GIF, WebP, PDF, ZIP, gzip and pcap."
+PIECE = 1 << 18  # bytes of a text looked at in one go; what it begins with is in the first
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 PACKED = "Put it into a ZIP file and upload that."
 TEXT = "text/plain"
 
@@ -24,11 +28,11 @@ ENDINGS = {
     TEXT: "txt log csv tsv json jsonl ndjson har md yaml yml toml ini conf diff patch sql eml xml",
 }
 ACTIVE = re.compile(rb"<\s*(script|svg|html|iframe|object|embed|!doctype|\?php)\b", re.IGNORECASE)
-PDF_ACTS = re.compile(rb"/(JavaScript|JS|Launch|EmbeddedFile|RichMedia|XFA)\b")
-# What a browser takes for a page when a text begins with it, after spaces and comments
+PDF_ACTS = re.compile(rb"/(JavaScript|JS|Launch|RichMedia|XFA)\b")
+# What a browser takes for a page when a text begins with it, after spaces and comments. Nothing is tried twice.
 PAGE = re.compile(
-    r"(\s|<!--.*?-->|<\?xml[^>]*\?>)*<(!doctype|html|head|title|body|script|style|svg|iframe|meta|link|img|a|b|p|br|div"
-    r"|h\d|table|font|object|embed|form|math|video|audio|xsl:\w+|\?php|\?xml-stylesheet)[\s>/]",
+    r"(?:(?>\s+|<!--.*?-->|<\?xml[^>]*\?>))*+<(!doctype|html|head|title|body|script|style|svg|iframe|meta|link|img|a|b|p|br"
+    r"|div|h\d|table|font|object|embed|form|math|video|audio|xsl:\w+|\?php|\?xml-stylesheet)[\s>/]",
     re.IGNORECASE | re.DOTALL,
 )
 NOT_TEXT = re.compile(r"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f\ufffe\uffff]")
@@ -46,13 +50,18 @@ def media_of(data: Any) -> str:
 
 
 def _text(data: Any) -> str:
+    """Read piece by piece: a log is larger as text than as bytes."""
+    decoder = codecs.getincrementaldecoder("utf-16" if data[:2] in UTF_16 else "utf-8-sig")()
+    begun = ""
     try:
-        said = bytes(data).decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        for at in range(0, len(data), PIECE):
+            said = decoder.decode(bytes(data[at : at + PIECE]), final=at + PIECE >= len(data))
+            begun = begun or said
+            if NOT_TEXT.search(said):
+                raise Refused(f"{TAKEN} {PACKED}")
     except UnicodeDecodeError:
-        raise Refused(f"We take text, PNG, JPEG, GIF, WebP, PDF, ZIP, gzip and pcap. {PACKED}") from None
-    if NOT_TEXT.search(said):
-        raise Refused(f"We take text, PNG, JPEG, GIF, WebP, PDF, ZIP, gzip and pcap. {PACKED}")
-    if PAGE.match(said[:100_000]) or "<svg" in said[:2000].lower():
+        raise Refused(f"{TAKEN} {PACKED}") from None
+    if PAGE.match(begun) or "<svg" in begun[:2000].lower():
         raise Refused(f"This is a web page or a drawing that can carry script. {PACKED}")
     return TEXT
 

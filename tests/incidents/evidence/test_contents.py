@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import time
 import zipfile
 
 import pytest
@@ -88,6 +89,21 @@ POLYGLOTS = {
 def test_what_a_browser_could_run_or_is_two_things_at_once_is_refused_with_a_way_out(data):
     with pytest.raises(Refused, match="Put it into a ZIP file and upload that"):
         contents.media_of(data)
+
+
+@pytest.mark.parametrize("filler", [b"<!-- -->", b" ", b"<?xml ?>", b"<!--", b"< ", b"<?xml "])
+def test_a_text_made_to_be_hard_to_read_costs_no_time(filler):
+    data = filler * (100_000 // len(filler)) + b"x"
+    began = time.perf_counter()
+    assert contents.media_of(data) == "text/plain"
+    assert contents.ACTIVE.search(data) is None
+    assert time.perf_counter() - began < 0.5
+
+
+def test_a_letter_cut_in_two_between_pieces_is_still_a_letter():
+    assert contents.media_of(b"a" * (contents.PIECE - 1) + "ü".encode() + b"a" * 10) == "text/plain"
+    with pytest.raises(Refused, match="We take text"):
+        contents.media_of(b"a" * contents.PIECE + b"\xc3")
 
 
 def test_what_was_refused_is_taken_in_a_zip():
