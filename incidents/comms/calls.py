@@ -192,14 +192,8 @@ def _fate(call: Call, found: list[Any]) -> tuple[str, bool]:
     if row.state == Delivery.State.SENT:
         return f"accepted {row.accepted_at:%H:%M:%S} UTC", False
     if row.state == Delivery.State.PENDING:
-        return (
-            (f"on its way, {row.attempts} tries, last: {row.last_error}", True)
-            if row.last_error
-            else (
-                "on its way",
-                False,
-            )
-        )
+        tried = f", {row.attempts} tries, last: {row.last_error}" if row.last_error else ""
+        return f"on its way{tried}", bool(tried)
     return f"not delivered: {row.last_error or row.state}", True
 
 
@@ -207,10 +201,11 @@ def _answer(call: Call, incident: Incident) -> str:
     """Who answered it when: the person called, else whoever acknowledged the incident afterwards."""
     if call.acknowledged_at:
         return f"{call.person} has it, {call.acknowledged_at:%H:%M} UTC"
-    found_somebody = call.cause in (Cause.DECLARED, Cause.UNACKNOWLEDGED)
-    if found_somebody and incident.acknowledged_at and incident.acknowledged_at >= call.made_at:
-        return f"acknowledged by {incident.acknowledged_by or 'somebody'}, {incident.acknowledged_at:%H:%M} UTC"
-    return ""
+    at = incident.acknowledged_at
+    if at is None or call.cause not in (Cause.DECLARED, Cause.UNACKNOWLEDGED):
+        return ""
+    by_declaring = at == incident.declared_at and call.announcement_key == declared_key(incident, 1)
+    return f"acknowledged by {incident.acknowledged_by}, {at:%H:%M} UTC" if by_declaring or at >= call.made_at else ""
 
 
 def first_page(incident: Incident, pages: Sequence[Shown], first_rank: int) -> gate.Answer | None:

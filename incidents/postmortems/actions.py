@@ -30,12 +30,13 @@ def open_for(incident: Incident, *, by: User | None) -> PostMortem:
     if found:
         return _next_version(found, by=by) if found.is_approved else found
     reason = incident.gate_override_reason
+    lacked = f"; missing were: {'; '.join(incident.gate_lacked)}" if incident.gate_lacked else ""
     postmortem = PostMortem.objects.create(
         incident=incident,
         summary=_first_summary(incident),
         customer_impact=incident.impact_text,
         detection=f"First noticed by: {incident.get_detection_source_display().lower()}.",
-        went_wrong=f"Closed sooner than the policy asks. The reason given: {reason}" if reason else "",
+        went_wrong=f"Closed before the recovery gate was open{lacked}. The reason given: {reason}" if reason else "",
     )
     ledger.append("postmortem.opened", subject=incident.ref, by=by, version=postmortem.version)
     return postmortem

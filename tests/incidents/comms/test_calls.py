@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from incidents import workflow
 from incidents.comms import calls, escalations, holding
 from incidents.comms.models import Call
 from incidents.lifecycle import actions as lifecycle
@@ -160,6 +161,15 @@ def test_the_page_says_who_answered_each_call(declare, grace, lee, lin, freezer)
         "incident_commander": "acknowledged by Grace, 14:32 UTC",
         "comms_lead": "Lin has it, 14:32 UTC",
     }
+
+
+def test_who_declares_and_commands_has_answered_the_first_call_and_no_later_one(declare, grace, freezer):
+    incident = declare(rank=2)
+    freezer.shift(MINUTE)
+    workflow.change_severity(incident, rank=1, reason="All of it", by=grace)
+    later, first = calls.shown(Incident.objects.get(), grace)
+    assert {call.answer for call in first.calls} == {"acknowledged by Grace, 14:30 UTC"}
+    assert {call.answer for call in later.calls} == {""}
 
 
 def test_a_broken_promise_calls_comms_lead_and_commander_in_chat_too(declare, freezer):

@@ -393,6 +393,38 @@ def test_nobody_reviews_a_list_they_have_not_seen(client, organisation, grace, s
     assert "Look through the list below first" in answer.content.decode()
 
 
+SCRIPT = "<script>alert(1)</script>"
+
+
+def test_script_in_every_text_field_is_shown_as_text_everywhere(signed_in, declare, grace, lee, lin, smtp_relay):
+    incident = declare(ai_involved="yes")
+    term = incident.roles.get(role="incident_commander").pk
+    signed_in.post(f"{INC}/hand-over", {"terms": [term], "to": lee.pk, "still_open": SCRIPT})
+    numbers = {"error_rate": "1", "source": SCRIPT, "at": "14:30"}
+    signed_in.post(f"{INC}/gate/numbers", numbers)
+    signed_in.post(f"{INC}/gate/fix_verified", {"given": "yes", "note": SCRIPT})
+    signed_in.post(f"{INC}/controls/kill_switch", {"target": SCRIPT, "at": "14:30:00", "who": grace.pk})
+    signed_in.post(f"{INC}/controls/{ControlRun.objects.get().pk}/confirm", {"at": "14:30:00", "proof": SCRIPT})
+    signed_in.post("/portal/contacts/legal_lead", {"person": lin.pk, "phone": SCRIPT, "pager": SCRIPT, "seen": "-1"})
+    signed_in.post("/portal/shifts/new", {"to": lin.pk, "questions": SCRIPT})
+    engine.run_once()
+    shift = f"/portal/shifts/{ShiftSheet.objects.get().pk}"
+    for address in (
+        INC,
+        f"{INC}/hand-over",
+        "/portal/contacts/",
+        "/portal/contacts/legal_lead",
+        "/portal/shifts/new",
+        shift,
+    ):
+        html = read(signed_in, address)
+        assert "<script>alert" not in html, address
+        assert "&lt;script&gt;alert(1)" in html or address.endswith("hand-over"), address
+    assert len([mail for mail in smtp_relay.taken if "alert(1)" in str(mail.message.get_body(("plain",)))]) == 2
+    for taken in smtp_relay.taken:
+        assert "<script" not in taken.message.get_body(("html",)).get_content().lower()
+
+
 # Two at once
 
 
