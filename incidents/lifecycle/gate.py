@@ -56,9 +56,13 @@ KEYS = {
 
 def gate_rules(version: Any) -> GateRules:
     """What this policy version asks for (`gate_items`, one query unless fetched with it)."""
-    words = [item.text for item in version.gate_items.all()]
+    return rules_of(version.gate_monitoring_minutes, [item.text for item in version.gate_items.all()])
+
+
+def rules_of(minutes: int, words: Sequence[str]) -> GateRules:
+    """So many minutes in Monitoring, and what has to be true or ticked, in the policy's own words."""
     return GateRules(
-        monitoring=timedelta(minutes=version.gate_monitoring_minutes),
+        monitoring=timedelta(minutes=minutes),
         conditions=tuple(MEASURED[text] for text in words if text in MEASURED),
         ticks={KEYS.get(text) or slugify(text)[:30].replace("-", "_"): text for text in words if text not in MEASURED},
         limits=Limits(kill_switch=timedelta(seconds=60), rollback=timedelta(minutes=15)),

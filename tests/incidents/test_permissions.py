@@ -12,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 
+from incidents.runbooks.models import ServiceCommand, ServiceLink
 from irportal.outbox.models import Suppression
 from statuspage.models import Brand, Component, ComponentGroup, Customer, Notice, Vendor
 from tests import people
@@ -196,6 +197,8 @@ def addresses(organisation, freezer) -> list[tuple[str, str]]:
         ComponentGroup: ComponentGroup.objects.create(name="Spare"),
         Component: Component.objects.create(name="Spare"),
         Customer: Customer.objects.create(name="Spare", contact_email="spare@r.example"),
+        ServiceCommand: ServiceCommand.objects.create(name="health", text="curl /health"),
+        ServiceLink: ServiceLink.objects.create(name="hosting", url="https://host.example"),
     }
     endpoint("https://hook.r.example/")
     Vendor.objects.create(name="Cloud", address="https://status.cloud.example")

@@ -7,11 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from incidents.lifecycle import gate
-from incidents.policy.models import PolicyVersion
+from incidents.policy import actions as policy
+from incidents.policy import documents
 
 BEGAN = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-RULES = gate.gate_rules(PolicyVersion())
+ASKED = documents.read((policy.PROFILES / "default-unified.yaml").read_text())["resolve_gate"]
+RULES = gate.rules_of(30, ASKED["conditions"] + ASKED["ticks"])
 
 
 def read(signal, number, baseline=None, minute=5):
