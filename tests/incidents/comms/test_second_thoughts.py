@@ -224,7 +224,7 @@ def test_no_correction_makes_times_contradict_each_other(declare, update, grace,
     incident = declare()
     for minutes, status in ((10, "monitoring"), (30, "resolved")):
         freezer.shift(minutes * MINUTE)
-        update(incident, status=status)
+        update(incident, status=status, reason="Stable")
     line = incident.timeline.get(marker=marker)
     wrong = timezone.now() if marker in ("started", "recovered") else incident.started_at - MINUTE
     wrong = wrong + MINUTE if marker == "recovered" else wrong
