@@ -122,8 +122,9 @@ class PolicyVersion(models.Model):
         known = list(self.cells.all())
         cells = {(cell.rank, cell.audience): (cell.mode, cell.scope) for cell in known}
         duties: dict[tuple[int, str], list[DutyRule]] = {}
-        for row in self.obligations.select_related("cell"):
-            duties.setdefault((row.cell.rank, row.cell.audience), []).append(row.as_rule())
+        places = {cell.pk: (cell.rank, cell.audience) for cell in known}
+        for row in self.obligations.all():
+            duties.setdefault(places[row.cell_id], []).append(row.as_rule())
         reasons = ((cell.rank, cell.audience) for cell in known if cell.override == MatrixCell.Override.REASON)
         return Rules(cells=cells, duties=duties, overridable=frozenset(reasons))
 

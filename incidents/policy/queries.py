@@ -4,9 +4,29 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
+from django.db.models import prefetch_related_objects
+
 from incidents.policy import documents
 from incidents.policy.documents import Document
 from incidents.policy.models import EscalationRule, GateItem, PolicyVersion
+
+MOST = 50  # versions kept
+_pinned: dict[tuple[Any, ...], PolicyVersion] = {}
+ROWS = ("severities", "checkpoints", "gate_items", "notify_rules", "cells", "obligations")
+
+
+def pinned(version: PolicyVersion) -> PolicyVersion:
+    """The version with its rows. An approved one never changes, so each process reads it once; nobody writes to it."""
+    plain = (field.attname for field in PolicyVersion._meta.concrete_fields if field.name != "document")
+    key = tuple(getattr(version, name) for name in plain)
+    if key not in _pinned:
+        prefetch_related_objects([version], *ROWS)
+        if version.approved_at is None:
+            return version
+        if len(_pinned) > MOST:
+            _pinned.clear()
+        _pinned[key] = version
+    return _pinned[key]
 
 
 def document(version: PolicyVersion) -> Document:

@@ -28,6 +28,7 @@ from incidents.lifecycle.forms import NoteForm
 from incidents.lifecycle.models import ControlRun, Incident, IncidentComponent, Role, RoleAssignment, TimelineEntry
 from incidents.lifecycle.queries import WITH_HANDOVER
 from incidents.policy import matrix
+from incidents.policy.queries import pinned
 from incidents.room import asked, checkpoints
 from incidents.runbooks import queries as runbooks
 from incidents.runbooks.models import RunStep
@@ -41,12 +42,7 @@ PAGE = "incidents/room/room.html"
 LINES, ENDED, LEFT = 40, 12, 12  # rows of the record, shown in the room; the rest is on pages of its own
 DUTIES, MESSAGES = 120, 60  # newest rows read for that, among them all that is open or waits
 PAGE_ROWS = 100
-WITH = (
-    "policy_version__severities",
-    "policy_version__checkpoints",
-    "policy_version__gate_items",
-    Prefetch("components", IncidentComponent.objects.select_related("component")),
-)
+WITH = Prefetch("components", IncidentComponent.objects.select_related("component"))
 see = permission_required("incidents.view_incident", raise_exception=True)
 
 
@@ -68,7 +64,9 @@ def get_incident(ref: str) -> Incident:
         step_at=Subquery(steps.values("settled_at")[:1]),
         control_at=Subquery(controls.values("confirmed_at")[:1]),
     )
-    return get_object_or_404(rows.prefetch_related(*WITH), ref=ref)
+    found = get_object_or_404(rows.prefetch_related(WITH), ref=ref)
+    found.policy_version = pinned(found.policy_version)
+    return found
 
 
 @require_GET
@@ -275,7 +273,7 @@ def panels(incident: Incident, drafts: list[Message], me: User) -> list[Message]
     return drafts
 
 
-def targets(incident: Incident, response: Any) -> list[dict[str, Any]]:
+def targets(incident: Incident, response: Any = None) -> list[dict[str, Any]]:
     """Each instant with the limit the policy sets for it, counted from detection, and whether it was met.
 
     `response` knows under which severity it had to be acknowledged.

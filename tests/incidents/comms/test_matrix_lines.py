@@ -14,8 +14,8 @@ import yaml
 from django.utils import timezone
 
 from incidents.comms.models import CommsDuty
-from incidents.lifecycle.views import targets
 from incidents.policy.models import CommObligation, PolicyVersion
+from incidents.room.views import targets
 from irportal.outbox import engine
 
 TESTS = Path(__file__).resolve().parents[2]

@@ -73,7 +73,7 @@ def test_an_incident_costs_the_same_queries_for_a_short_and_a_long_record(page, 
     for _ in range(9):
         live()
     assert queries(page, INC) == few
-    assert few <= 46
+    assert few <= 40
 
 
 @pytest.mark.parametrize("part", ["declared", "update", "severity", "roles", "impact"])

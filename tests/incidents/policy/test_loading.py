@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from incidents.policy import actions
+from incidents.policy import actions, queries
 from incidents.policy.models import CommObligation, IncidentType, MatrixCell, PolicyProfile, PolicyVersion
 from irportal.ledger.models import Entry
 from irportal.refused import Refused
@@ -91,3 +91,17 @@ def test_every_category_of_the_seeds_is_there_and_says_why():
     assert not IncidentType.objects.filter(why="").exists()
     assert not IncidentType.objects.exclude(suggested_rank=None).exclude(suggested_rank__range=(1, 4)).exists()
     assert set(IncidentType.objects.values_list("family", flat=True)) == {"security", "operational", "compliance"}
+
+
+def test_an_approved_version_is_read_once_a_process_and_a_draft_each_time(grace, django_assert_num_queries):
+    version = actions.load_shipped()
+    queries.pinned(PolicyVersion.objects.get(pk=version.pk))
+    again = PolicyVersion.objects.get(pk=version.pk)
+    with django_assert_num_queries(0):
+        known = queries.pinned(again)
+        assert known.rules().cells[1, "customers"]
+        assert [level.rank for level in known.severities.all()] == [1, 2, 3, 4]
+
+    draft = actions.clone(version, into="default-unified", by=grace)
+    draft.severities.filter(rank=1).update(name="Awful")
+    assert queries.pinned(PolicyVersion.objects.get(pk=draft.pk)).severities.get(rank=1).name == "Awful"
