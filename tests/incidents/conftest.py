@@ -11,7 +11,8 @@ from incidents import workflow
 from incidents.lifecycle.actions import Declaration
 from incidents.lifecycle.models import Incident, Role, RoleContact
 from incidents.policy import actions as policy
-from incidents.policy.models import IncidentType
+from incidents.policy import documents
+from incidents.policy.models import IncidentType, PolicyVersion
 from statuspage.models import Component, ComponentGroup, Customer, Subscriber
 
 MAJOR, PARTIAL = Component.State.MAJOR_OUTAGE, Component.State.PARTIAL_OUTAGE
@@ -38,6 +39,17 @@ def organisation(grace, lin) -> dict[str, Component]:
     bank.components.set([api])
     RoleContact.objects.create(role=Role.COMMS_LEAD, person=lin)
     return {"api": api, "dashboard": dashboard}
+
+
+@pytest.fixture
+def other_policy(organisation) -> Callable[..., PolicyVersion]:
+    """The default policy with some parts of its file said otherwise, in force."""
+
+    def load(**said: Any) -> PolicyVersion:
+        source = documents.read((policy.PROFILES / "default-unified.yaml").read_text())
+        return policy.load_profile(source | {"version": 2, "change_note": "As the test needs it."} | said)
+
+    return load
 
 
 @pytest.fixture

@@ -39,11 +39,13 @@ def told(incident) -> list[datetime]:
 
 
 @pytest.mark.parametrize(("zone", "night"), NIGHTS)
-def test_a_cadence_runs_through_the_night_clocks_change(declare, update, freezer, settings, smtp_relay, zone, night):
+def test_a_cadence_runs_through_the_night_clocks_change(
+    other_policy, declare, update, freezer, settings, smtp_relay, zone, night
+):
     settings.ORGANISATION_TIME_ZONE = zone
     freezer.move_to(datetime.strptime(night, "%Y-%m-%d %H:%M").replace(tzinfo=UTC))
+    other_policy(holding_max_consecutive=10)
     incident = declare()
-    incident.policy_version.__class__.objects.update(holding_max_consecutive=20)
     update(incident, customer_text="We look.")
     start = timezone.now()
     run(freezer, 185, every=5)
