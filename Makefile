@@ -44,10 +44,11 @@ soak: ## 100,000 deliveries while memory and database connections are watched, o
 	for database in sqlite postgres; do \
 		$(PYTHON) -m tests.promises.run soak --count $(or $(DELIVERIES),100000) --database $$database || exit 1; done
 
-machine: ## incident, readers, engine, relay and clock in any order: 200 histories of 30 steps (EXAMPLES=2000 STEPS=60)
+machine: ## incident, readers, engine, relay, clock and a team in any order: 200 histories of 30 steps (EXAMPLES=2000 STEPS=60)
 	@.ci/setup dev
 	for database in sqlite postgres; do EXAMPLES=$(or $(EXAMPLES),200) STEPS=$(or $(STEPS),30) \
-		TEST_DATABASE=$$database $(PYTHON) -m pytest tests/incidents/test_machine.py || exit 1; done
+		TEST_DATABASE=$$database $(PYTHON) -m pytest tests/incidents/test_machine.py \
+			tests/incidents/room/test_team_machine.py || exit 1; done
 
 mutants: ## break the code in one place at a time and demand that a named test turns red
 	@.ci/setup dev
