@@ -266,7 +266,7 @@ class Machine(RuleBasedStateMachine):
                 assert one.said[-1][2] in html
             assert one.title in html
             assert one.title in months
-        places = [html.index(f">{part.name}<") for part in self.order]
+        places = [html.index(f"<h4><bdi>{part.name}<") for part in self.order]
         assert places == sorted(places)
 
 
