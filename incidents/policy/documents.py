@@ -480,7 +480,8 @@ def _in_order(found: Document) -> Document:
 
 
 def number(value: Any) -> int | float:
-    return int(value) if value == int(value) else round(float(value), 3)
+    rounded = round(float(value), 3)
+    return int(rounded) if rounded == int(rounded) else rounded
 
 
 def minutes(amount: str) -> int:

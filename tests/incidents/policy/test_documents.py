@@ -210,6 +210,11 @@ def profiles(draw):
     return found
 
 
+@pytest.mark.parametrize(("said", "kept"), [(5, 5), (5.0, 5), (0.99999, 1), (0.0014, 0.001), (2.5, 2.5)])
+def test_a_number_has_one_way_to_be_written(said, kept):
+    assert repr(documents.number(said)) == repr(kept)
+
+
 @settings(deadline=None, max_examples=30)
 @given(profiles())
 def test_whatever_a_profile_says_reads_back_to_the_same(source):
