@@ -49,11 +49,13 @@ def home(request: StaffRequest) -> HttpResponse:
         .annotate(next_due=Subquery(due))
         .order_by("-number")
     )
-    resolved = Paginator(rows.filter(status=Incident.Status.RESOLVED), PAGE_ROWS)
+    resolved = Incident.objects.named(words).filter(status=Incident.Status.RESOLVED).order_by("-number")
+    page = Paginator(resolved.values_list("pk", flat=True), PAGE_ROWS).get_page(request.GET.get("page"))
     context = {
         "words": words,
         "open": rows.open().order_by("severity", "-number")[:MOST_OPEN],
-        "page": resolved.get_page(request.GET.get("page")),
+        "page": page,
+        "resolved": rows.filter(pk__in=list(page.object_list)),
     }
     return render(request, LIST, context)
 

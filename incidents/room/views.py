@@ -41,7 +41,7 @@ from statuspage.models import Notice
 PAGE = "incidents/room/room.html"
 LINES, ENDED, LEFT = 40, 12, 12  # rows of the record, shown in the room; the rest is on pages of its own
 DUTIES, MESSAGES = 120, 60  # newest rows read for that, among them all that is open or waits
-PAGE_ROWS = 100
+PAGE_ROWS = 50
 WITH = Prefetch("components", IncidentComponent.objects.select_related("component"))
 see = permission_required("incidents.view_incident", raise_exception=True)
 
