@@ -18,6 +18,7 @@ from typing import Any
 import brotli
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import QuerySet
 from django.urls import is_valid_path
 from django.utils import timezone
 from django.utils.translation import override
@@ -167,6 +168,10 @@ def kinds(topic: str, place: int) -> list[Kind]:
 # Carrying it out
 
 
+class NewsCame(Exception):
+    """Something was published while what can wait was written."""
+
+
 def run_due(now: datetime) -> None:
     """The engine's turn: what was left, what time changed, and everything after the code has changed."""
     end = monotonic() + 2 * BATCH
@@ -199,7 +204,7 @@ def refresh(patience: float = PATIENCE) -> int:
         except OperationalError as error:
             if not _is_locked(error) or monotonic() > end:
                 raise
-        sleep(0.05)
+        sleep(0.01)
     return 0
 
 
@@ -233,13 +238,21 @@ def _write_batch(edition: Edition) -> tuple[list[int], bool]:
     done: list[int] = []
     outcome: dict[tuple[str, int], int | None] = {}
     load, now = cache(_subject), timezone.now()
-    for change in Change.objects.all()[:FEW]:
+    changes = list(Change.objects.all()[:FEW])
+    newest = max((change.pk for change in changes), default=0)
+    for change in changes:
         about = change.topic, change.place
         if about not in outcome:
-            can_wait = change.rank == Change.Rank.REBUILD or change.place
+            can_wait = change.rank == Change.Rank.REBUILD or change.place > 0
             if can_wait and (urgent or (done and monotonic() > end)):  # what fails holds up nothing behind it
                 break
-            outcome[about] = _write_about(load(change.topic), *about, edition, now)
+            try:
+                with transaction.atomic():
+                    outcome[about] = _write_about(
+                        load(change.topic), *about, edition, now, newest if can_wait else None
+                    )
+            except NewsCame:
+                break
             urgent = urgent or not (can_wait or outcome[about] is None)
         if outcome[about] is not None:
             done.append(change.pk)
@@ -247,23 +260,34 @@ def _write_batch(edition: Edition) -> tuple[list[int], bool]:
     return done, written
 
 
+def _news() -> QuerySet[Change]:
+    return Change.objects.filter(rank=Change.Rank.NEWS, place=0)
+
+
 def _subject(topic: str) -> Any:
     name, _, key = topic.partition(":")
     return TOPICS[name].load(key)
 
 
-def _write_about(subject: Any, topic: str, place: int, edition: Edition, now: datetime) -> int | None:
+def _write_about(
+    subject: Any, topic: str, place: int, edition: Edition, now: datetime, unless_after: int | None
+) -> int | None:
     """Write every document about the topic in the language at this place, unless that is no longer spoken.
 
-    How many are others than before; None when one could not be written.
+    How many are others than before; None when one could not be written. What can wait is given up for news that came
+    after the change `unless_after`: raises NewsCame.
     """
     if subject is None:
         gone = Document.objects.filter(topic=topic).values_list("path", flat=True)
         return sum(_withdraw(path, edition) for path in list(gone))
     if place >= len(settings.PAGE_LANGUAGES):
         return 0
+    outcomes: list[bool | None] = []
     with override(settings.PAGE_LANGUAGES[place]):
-        outcomes = [_write(kind, subject, topic, edition, now) for kind in kinds(topic, place)]
+        for kind in kinds(topic, place):
+            if unless_after and _news().filter(pk__gt=unless_after).exists():
+                raise NewsCame
+            outcomes.append(_write(kind, subject, topic, edition, now))
     return None if None in outcomes else sum(filter(None, outcomes))
 
 

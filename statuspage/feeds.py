@@ -22,7 +22,6 @@ from statuspage import languages, rhythm
 from statuspage.models import Maintenance, MaintenanceUpdate, Notice, NoticeUpdate
 from statuspage.snapshot import Facts
 
-NEWEST = 25
 Told = Notice | Maintenance
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -47,7 +46,7 @@ def json_feed(facts: Facts, now: datetime) -> bytes:
             "date_modified": notice.told_at.isoformat(),
             "tags": [notice.impact, notice.stage],
         }
-        for notice in _notices(facts)
+        for notice in facts.newest
     ]
     feed = {
         "version": "https://jsonfeed.org/version/1.1",
@@ -93,7 +92,7 @@ def _feed(kind: type[SyndicationFeed], name: str, facts: Facts, now: datetime) -
         feed_guid=f"tag:{host},2005:{languages.at('/history', languages.current())}",
         changed_at=facts.changed_at or now,
     )
-    for notice in _notices(facts):
+    for notice in facts.newest:
         feed.add_item(
             title=NOT_XML.sub("", notice.here.words),
             link=_address(notice),
@@ -105,14 +104,6 @@ def _feed(kind: type[SyndicationFeed], name: str, facts: Facts, now: datetime) -
             words=NOT_XML.sub("", _words(notice)),
         )
     return feed.writeString("utf-8").encode()
-
-
-def _notices(facts: Facts) -> list[Told]:
-    """Incidents and maintenance, the newest first."""
-    incidents = facts.notices.order_by("-created_at", "-id")[:NEWEST]
-    works = facts.maintenance.order_by("-created_at", "-id")[:NEWEST]
-    found: list[Told] = [*incidents, *works]
-    return sorted(found, key=lambda told: told.created_at, reverse=True)[:NEWEST]
 
 
 def _name(told: Told) -> str:

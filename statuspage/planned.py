@@ -94,11 +94,11 @@ def windows(component_ids: Iterable[int], begin: datetime, end: datetime) -> dic
     """
     found: dict[int, list[tuple[datetime, datetime]]] = {pk: [] for pk in component_ids}
     rows = MaintenanceComponent.objects.filter(
-        Q(maintenance__ended_at=None) | Q(maintenance__ended_at__gt=begin),
-        component__in=found,
-        maintenance__started_at__lt=end,
+        Q(maintenance__ended_at=None) | Q(maintenance__ended_at__gt=begin), maintenance__started_at__lt=end
     ).order_by("maintenance__started_at", "id")
     for row in rows.select_related("maintenance"):
+        if row.component_id not in found:
+            continue
         work = row.maintenance
         first, last = max(work.begins_at, begin), min(work.ended_at or end, end)
         spans = found[row.component_id]

@@ -31,7 +31,7 @@ from statuspage import languages
 
 log = logging.getLogger(__name__)
 
-ASK_EVERY = 0.2  # seconds; a publish is visible within this and the time to write it
+ASK_EVERY = 0.1  # seconds; a publish is visible within this and the time to write it
 FIRST_ANSWER = 3  # seconds a process without a copy waits for the database before it serves
 NOTE_EVERY = 30  # seconds between notes in the file of when the copy was last known to be right
 OWN = ("/incidents/", "/i/", "/history/", "/api/v2/")  # below these, what is not in a whole snapshot does not exist

@@ -6,9 +6,9 @@ Query counts do not grow with the number of rows. Times are UTC; addresses start
 import json
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db.models import Exists, Min, OuterRef, Prefetch, Q
@@ -49,8 +49,10 @@ DEEDS = [
     "vendor.read",
     *(f"maintenance.{deed}" for deed in letters.DEEDS if deed != "reminded"),
 ]
-MOST_RECENT = 50
+MOST_RECENT = 50  # of what the API shows
+NEWEST = 25  # of what feeds tell of
 DAYS = 90  # bars
+DRAWN = 10_000  # components, each once a language
 EARLIER_MONTHS = 3  # of which percentages are shown, besides this one
 LONGEST_POST = 20_000  # bytes of what a webhook is told, as Standard Webhooks advises
 LONGEST_LEAVE = 60  # of which the path where its reader leaves
@@ -113,6 +115,14 @@ class Facts:
         return Notice.objects.complete(self.customer)
 
     @cached_property
+    def newest(self) -> list[Notice | Maintenance]:
+        """Incidents and maintenance as feeds tell of them, the newest first."""
+        incidents = self.notices.order_by("-created_at", "-id")[:NEWEST]
+        works = self.maintenance.order_by("-created_at", "-id")[:NEWEST]
+        found: list[Notice | Maintenance] = [*incidents, *works]
+        return sorted(found, key=lambda told: told.created_at, reverse=True)[:NEWEST]
+
+    @cached_property
     def changed_at(self) -> datetime | None:
         return changed_at()
 
@@ -148,9 +158,13 @@ def page(facts: Facts, now: datetime) -> bytes:
     notices = facts.open
     states = [component.state for component in components]
     verdict = rollup.indicator(states, {notice.impact for notice in notices})
+    groups = _with_days(facts, now)
+    for row in (row for section in groups for row in section["rows"]):
+        shown = row["component"]
+        row["item"] = _item(languages.current(), shown.name, shown.description, shown.state, row["days"])
     works = [planned.sheet(maintenance, now) for maintenance in facts.works]
     last = [
-        NoticeUpdate.objects.filter(notice__in=facts.notices).order_by("-id").first(),
+        NoticeUpdate.objects.seen_by(facts.customer).order_by("-id").first(),
         MaintenanceUpdate.objects.filter(maintenance__in=facts.maintenance).order_by("-id").first(),
     ]
     this_month = now.astimezone(UTC).date().replace(day=1)
@@ -162,7 +176,7 @@ def page(facts: Facts, now: datetime) -> bytes:
         "events": [_event(notice, now) for notice in notices],
         "works": [work for work in works if work["maintenance"].is_active],
         "upcoming": [work for work in works if not work["maintenance"].is_active],
-        "groups": _with_days(facts, now),
+        "groups": groups,
         "legend": uptime.LEGEND,
         "method": uptime.explained(spans.method()),
         "vendors": _vendors(facts, now),
@@ -259,25 +273,35 @@ def _with_days(facts: Facts, now: datetime) -> list[dict[str, Any]]:
     first = today - timedelta(days=DAYS - 1)
     begin, method = uptime.midnight(first), spans.method()
     records = spans.records(facts.components, begin, now, facts.customer)
-    found, drawn = [], cache(uptime.bars)  # most days are like those of others
+    found, drawn, named = [], cache(uptime.bars), cache(rhythm.day)  # most days are like those of others
     for group, members in groups:
         rows, shares = [], []
         for component in members:
             record = records[component.pk]
             count = record.count(begin, now, method)
             shares.append(count.share)
-            rows.append(
-                {
-                    "component": component,
-                    "record": record,
-                    "bars": drawn(tuple(record.days(first, today)), today),
-                    "since": rhythm.day(record.since.astimezone(UTC), now) if count.no_data else "",
-                    "uptime": uptime.percent(count.share),
-                }
-            )
+            since = named(record.since.astimezone(UTC).date(), now) if count.no_data else ""
+            bars, adjusted = drawn(tuple(record.days(first, today)), today), record.adjusted_at is not None
+            days = _days(languages.current(), component.name, bars, since, uptime.percent(count.share), adjusted)
+            rows.append({"component": component, "days": days})
         whole = uptime.percent(uptime.mean(shares)) if len(rows) > 1 else ""
         found.append({"group": group, "rows": rows, "uptime": whole})
     return found
+
+
+# Hardly any component changes between two pages, and drawing them all is most of the work of a page.
+@lru_cache(maxsize=DRAWN)
+def _days(language: str, name: str, bars: uptime.Bars, since: str, percent: str, adjusted: bool) -> str:
+    """The drawing of a component's days and the line below it, in the active language."""
+    row = {"name": name, "bars": bars, "since": since, "uptime": percent, "adjusted": adjusted}
+    return render_to_string("statuspage/_days.html", row)
+
+
+@lru_cache(maxsize=DRAWN)
+def _item(language: str, name: str, description: str, state: str, days: str) -> str:
+    """A component in the list of them, in the active language."""
+    row = {"name": name, "description": description, "state": state, "days": days}
+    return render_to_string("statuspage/_component.html", row)
 
 
 def _vendors(facts: Facts, now: datetime) -> list[dict[str, Any]]:
@@ -308,9 +332,9 @@ def uptime_page(facts: Facts, now: datetime) -> bytes:
     groups = _with_days(facts, now)
     for section in groups:
         whole = [records[row["component"].pk] for row in section["rows"]]
-        section["windows"] = _windows_of(whole, windows) if len(whole) > 1 else []
-        for row in section["rows"]:
-            row["windows"] = _windows_of([records[row["component"].pk]], windows)
+        section["windows"] = _windows_of(whole, windows) if len(whole) > 1 else ()
+        for row, record in zip(section["rows"], whole, strict=True):
+            row["windows"] = _own_windows(languages.current(), _windows_of([record], windows))
     context = {"groups": groups, "legend": uptime.LEGEND, "method": uptime.explained(spans.method())}
     return _html("uptime", context, now, path=reverse("statuspage:uptime"))
 
@@ -320,29 +344,38 @@ def _last_days(days: int, now: datetime) -> tuple[datetime, datetime]:
     return uptime.midnight(now.astimezone(UTC).date() - timedelta(days=days - 1)), now
 
 
-def _windows_of(records: list[uptime.Record], windows: list[tuple[str, datetime, datetime]]) -> list[dict[str, str]]:
-    """What percentage of each window these were up on average, all at once, and how long nothing was known."""
+class Window(NamedTuple):
+    """What of a time a component was up, or several on average and `together`; how long nothing was known."""
+
+    name: str
+    uptime: str
+    together: str
+    unknown: str
+
+
+def _windows_of(records: list[uptime.Record], windows: list[tuple[str, datetime, datetime]]) -> tuple[Window, ...]:
     method, rows = spans.method(), []
     for name, begin, end in windows:
         counts = [record.count(begin, end, method) for record in records]
         together = uptime.together(records).count(begin, end, method) if len(records) > 1 else counts[0]
         unknown = max(count.no_data for count in counts)
-        rows.append(
-            {
-                "name": name,
-                "uptime": uptime.percent(uptime.mean([count.share for count in counts])),
-                "together": uptime.percent(together.share),
-                "unknown": rhythm.duration(unknown * uptime.TICK) if unknown else "",
-            }
-        )
-    return rows
+        mean = uptime.percent(uptime.mean([count.share for count in counts]))
+        gap = rhythm.duration(unknown * uptime.TICK) if unknown else ""
+        rows.append(Window(name, mean, uptime.percent(together.share), gap))
+    return tuple(rows)
+
+
+@lru_cache(maxsize=DRAWN)
+def _own_windows(language: str, windows: tuple[Window, ...]) -> str:
+    """The percentages of one component, in the active language."""
+    return render_to_string("statuspage/_windows.html", {"windows": windows})
 
 
 def since(customer: Customer | None = None) -> datetime | None:
     """Where the record begins: before it, a day without incidents would be a claim nobody can make."""
     begins = [
         Component.objects.seen_by(customer).aggregate(at=Min("created_at"))["at"],
-        Notice.objects.seen_by(customer).aggregate(at=Min("started_at"))["at"],
+        Notice.objects.seen_by(customer).order_by("started_at").values_list("started_at", flat=True).first(),
     ]
     return min((at for at in begins if at), default=None)
 

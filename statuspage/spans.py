@@ -12,7 +12,7 @@ from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Least
 
 from statuspage import planned
-from statuspage.models import Component, Customer, Maintenance, Notice, StateSpan
+from statuspage.models import Component, Customer, Maintenance, Notice, StateSpan, theirs
 from statuspage.uptime import Method, Record, Stretch
 
 OPERATIONAL = Component.State.OPERATIONAL
@@ -152,7 +152,7 @@ def records(
 
 def _known_since(customer: Customer | None) -> dict[int, datetime]:
     """Since when each component is known: it was made, or an incident had named it before."""
-    told = StateSpan.objects.seen_by(customer).filter(component=OuterRef("pk"))
+    told = StateSpan.objects.filter(theirs(customer, "customer"), component=OuterRef("pk"))
     first = Coalesce(Subquery(told.order_by("began_at").values("began_at")[:1]), F("created_at"))
     known = Component.objects.seen_by(customer).annotate(known_since=Least("created_at", first))
     return dict(known.order_by().values_list("pk", "known_since"))

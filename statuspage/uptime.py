@@ -193,7 +193,7 @@ LINES: dict[str, list[float]] = {
 class Bars:
     """The days of one component as a drawing: `paths` are (look, path data), one dash a day; `words` say the same."""
 
-    paths: list[tuple[str, str]]
+    paths: tuple[tuple[str, str], ...]
     words: str
 
 
@@ -207,7 +207,7 @@ def bars(days: Sequence[str], last: date) -> Bars:
         end = f"{STEP * (place + length - 1) + WIDE:g}"
         paths[look] = paths.get(look, "") + "".join(f"M{STEP * place} {y:g}H{end}" for y in LINES[look])
         place += length
-    return Bars(list(paths.items()), in_words(days, last))
+    return Bars(tuple(paths.items()), in_words(days, last))
 
 
 def in_words(days: Sequence[str], last: date) -> str:

@@ -445,7 +445,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='notice',
-            index=models.Index(models.F('started_at'), name='notice_started'),
+            index=models.Index(models.F('started_at'), models.F('id'), name='notice_started'),
+        ),
+        migrations.AddIndex(
+            model_name='notice',
+            index=models.Index(models.F('created_at'), models.F('id'), name='notice_created'),
         ),
         migrations.AddIndex(
             model_name='notice',

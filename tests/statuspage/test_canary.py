@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
-from statuspage import editions, feeds, snapshot, subscriptions, views
+from statuspage import editions, snapshot, subscriptions, views
 from statuspage import publish as public
 from statuspage.forms import MailForm
 from statuspage.models import (
@@ -200,8 +200,8 @@ LEAKS = {
     ),
     "incidents": lambda patch: patch.setattr("statuspage.models.NoticeQuerySet.seen_by", lambda rows, _: rows.all()),
     "affected": lambda patch: patch.setattr(snapshot.Facts, "affected", lambda facts, update: update.affected),
-    "a feed": lambda patch: patch.setattr(
-        feeds, "_notices", lambda facts: list(Notice.objects.prefetch_related("updates"))
+    "feeds": lambda patch: patch.setattr(
+        snapshot.Facts, "newest", property(lambda facts: list(Notice.objects.prefetch_related("updates")))
     ),
     "a form": lambda patch: patch.setitem(views.MANAGED, (True, True), FormOfAnother),
     "the record of days": lambda patch: patch.setattr(

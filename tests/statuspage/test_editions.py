@@ -192,6 +192,27 @@ def test_news_does_not_wait_for_a_rebuild(built, monkeypatch):
     assert Change.objects.filter(rank=Change.Rank.REBUILD).exists()
 
 
+def test_what_can_wait_is_given_up_whole_for_news_that_comes_meanwhile(built, monkeypatch):
+    publish("identified", (built, "major_outage"), body="A cable was cut.")
+    editions.refresh()
+    before, write = written(), editions._write
+    german = next(place for place, language in enumerate(settings.PAGE_LANGUAGES) if language == "de")
+    Change.objects.filter(place__gt=0).exclude(place=german).delete()
+
+    def and_somebody_publishes(kind, *others):
+        if kind.name == "page" and not Change.objects.filter(rank=Change.Rank.NEWS, place=0).exists():
+            Change.objects.create(topic="now:-", made=0)
+        return write(kind, *others)
+
+    monkeypatch.setattr(editions, "_write", and_somebody_publishes)
+    assert editions.refresh() == 0
+    assert written() == before
+
+    monkeypatch.setattr(editions, "_write", write)
+    settle()
+    assert b"A cable was cut." in bytes(Document.objects.get(path="/de/").body)
+
+
 def test_writing_after_a_publish_costs_the_same_after_two_hundred_incidents(built, monkeypatch):
     monkeypatch.setattr(editions, "BATCH", 3600)  # on a busy machine calendars would come in a batch of their own
 

@@ -163,7 +163,7 @@ def test_a_drawing_says_in_words_what_it_shows(found, words):
 def test_a_drawing_has_one_line_for_each_look_and_breaks_it_where_days_differ():
     drawn = bars([NO_DATA, OK, OK, MAJOR, OK], date(2026, 3, 5))
 
-    assert drawn.paths == [("none", "M0 30.5H3.4"), ("ok", "M5 24.5H13.4M20 24.5H23.4"), ("major", "M15 16H18.4")]
+    assert drawn.paths == (("none", "M0 30.5H3.4"), ("ok", "M5 24.5H13.4M20 24.5H23.4"), ("major", "M15 16H18.4"))
 
 
 @pytest.mark.parametrize(
