@@ -57,11 +57,9 @@ def main() -> None:
 def run(incidents: int, times: int) -> list[dict[str, Any]]:
     from django.core.management import call_command
     from django.test import Client
-    from django.test.utils import setup_test_environment
 
     from irportal.accounts.models import User
 
-    setup_test_environment(debug=False)
     call_command("migrate", verbosity=0)
     call_command("load_policy", verbosity=0)
     call_command("demo", verbosity=0)

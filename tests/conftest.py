@@ -54,6 +54,7 @@ if TEST_DATABASE == "postgres":
     os.environ["DATABASE_URL"] = POSTGRES_URL
 
 from django.conf import settings  # noqa: E402
+from django.core.cache import caches  # noqa: E402
 
 import irportal  # noqa: E402, F401  (swaps SQLite before Django imports it)
 
@@ -108,6 +109,11 @@ def pytest_unconfigure() -> None:
 def own_mail(django_test_environment) -> None:
     """Django's tests put a stand-in in place of every mailer; ours is a row in the outbox and stays."""
     settings.MAILERS = _mailers
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    caches["process"].clear()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ anybody who may publish stands in, so that one person asleep never silences us; 
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db.models import Q
@@ -14,7 +15,6 @@ from django.utils import timezone
 from incidents.comms import duties
 from incidents.comms.models import Approval, Message
 from incidents.lifecycle.models import Role, RoleAssignment, RoleContact
-from incidents.policy.models import ApprovalRule
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.refused import Refused
@@ -53,17 +53,20 @@ def seats(message: Message) -> list[Seat]:
     return seats_of([message])[message.pk]
 
 
-def seats_of(messages: list[Message]) -> dict[int, list[Seat]]:
-    """The same for many messages of any incidents, by their key; four queries whatever their number."""
+def seats_of(messages: list[Message], held: Iterable[RoleAssignment] | None = None) -> dict[int, list[Seat]]:
+    """The same for many messages of any incidents, by their key; a few queries whatever their number.
+
+    `held` are the terms that run on these incidents, with their people, where they are at hand.
+    """
     if not messages:
         return {}
     incidents = {message.incident_id: message.incident for message in messages}
     rules = defaultdict(list)
-    for rule in ApprovalRule.objects.filter(
-        version__in={incident.policy_version_id for incident in incidents.values()}
-    ):
-        rules[rule.version_id, rule.message_class].append(Role(rule.role))
-    people = _people(list(incidents))
+    versions = {incident.policy_version_id: incident.policy_version for incident in incidents.values()}
+    for version in versions.values():
+        for rule in version.approval_rules.all():
+            rules[rule.version_id, rule.message_class].append(Role(rule.role))
+    people = _people(list(incidents), held)
     given = {
         (row.message_id, row.role, row.content_hash): row
         for row in Approval.objects.filter(message__in=[message.pk for message in messages]).select_related("by")
@@ -81,14 +84,16 @@ def seats_of(messages: list[Message]) -> dict[int, list[Seat]]:
     }
 
 
-def _people(incidents: list[int]) -> dict[int, dict[str, User]]:
+def _people(incidents: list[int], held: Iterable[RoleAssignment] | None) -> dict[int, dict[str, User]]:
     """Who fills each role: on the incident, else by the contact list; a stand-in's role only on the incident."""
     listed = RoleContact.objects.filter(person__is_active=True).exclude(role__in=STAND_IN).select_related("person")
     everywhere = {row.role: row.person for row in listed if row.person}
     found = {incident: dict(everywhere) for incident in incidents}
-    held = RoleAssignment.objects.filter(incident__in=incidents, ended_at=None, person__is_active=True)
-    for row in held.select_related("person"):
-        found[row.incident_id][row.role] = row.person
+    if held is None:
+        held = RoleAssignment.objects.filter(incident__in=incidents, ended_at=None).select_related("person")
+    for row in held:
+        if row.incident_id in found and row.person.is_active:
+            found[row.incident_id][row.role] = row.person
     return found
 
 

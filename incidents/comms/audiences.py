@@ -22,7 +22,8 @@ DOWN = (Component.State.PARTIAL_OUTAGE, Component.State.MAJOR_OUTAGE)
 
 def facts_of(incident: Incident) -> Facts:
     """What the matrix needs to know of this incident now."""
-    states = list(incident.components.values_list("state", flat=True))
+    states = [row.state for row in incident.components.all()]
+    filings = [law for law in incident.laws.all() if law.audience == "regulators" and law.is_running]
     return Facts(
         affected=any(state != Component.State.OPERATIONAL for state in states),
         personal_data=incident.personal_data == Incident.Known.YES,
@@ -30,7 +31,7 @@ def facts_of(incident: Incident) -> Facts:
         is_outage=incident.type.is_outage,
         down=any(state in DOWN for state in states),
         material=incident.material,
-        short_clock=any(law.is_short for law in incident.laws.running().filter(audience="regulators")),
+        short_clock=any(law.is_short for law in filings),
     )
 
 
@@ -43,7 +44,7 @@ def _ai_harm(incident: Incident) -> bool:
 
 def customers_of(incident: Incident) -> dict[str, Any]:
     """The facts that name the customer audience of this incident; they are frozen into its announcements."""
-    rows = list(incident.components.select_related("component"))
+    rows = incident.components.all()
     alone = told_alone(incident.ref, [row.component for row in rows])
     if reaches_all(incident.policy_version.rules(), incident.severity, facts_of(incident)):
         return {"components": None, "alone": alone}

@@ -215,6 +215,10 @@ class LegalDeadline(models.Model):
         return f"{self.name}, by {self.due_at:%Y-%m-%d %H:%M} UTC"
 
     @property
+    def is_running(self) -> bool:
+        return self.withdrawn_at is None
+
+    @property
     def is_short(self) -> bool:
         """So short that the decision about regulators is owed sooner (requirements 1.9)."""
         return self.due_at - self.runs_from <= SHORT_CLOCK

@@ -163,7 +163,7 @@ class DeclareForm(ImpactFields):
     def __init__(self, *args: Any, policy: PolicyVersion | None, **options: Any) -> None:
         super().__init__(*args, **options)
         self.policy = policy
-        levels = list(policy.severities.filter(enabled=True)) if policy else []
+        levels = [level for level in policy.severities.all() if level.enabled] if policy else []
         self.labels = {level.rank: level.label for level in levels}
         self.fields["severity"].choices = [(level.rank, str(level)) for level in levels]  # type: ignore[attr-defined]
         self.fields["commander"].queryset = commanders()  # type: ignore[attr-defined]

@@ -270,12 +270,21 @@ class Incident(models.Model):
     MOVED += ["gate_override_reason", "gate_missing"]
 
 
+class IncidentComponentManager(models.Manager["IncidentComponent"]):
+    """With the components themselves: rows are ordered by them, and hardly ever read without their names."""
+
+    def get_queryset(self) -> models.QuerySet["IncidentComponent"]:
+        return super().get_queryset().select_related("component")
+
+
 class IncidentComponent(models.Model):
     """How an incident touches a component, as staff judge it now."""
 
     incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="components")
     component = models.ForeignKey(Component, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=24, choices=Component.State)
+
+    objects = IncidentComponentManager()
 
     class Meta:
         app_label = "incidents"

@@ -1,5 +1,7 @@
 """The list, the declaration and the small forms beside an incident."""
 
+from copy import copy
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.decorators import permission_required
@@ -66,8 +68,8 @@ def home(request: StaffRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @permission_required("incidents.declare_incident", raise_exception=True)
 def declare(request: StaffRequest) -> HttpResponse:
-    policy = PolicyVersion.objects.in_force(timezone.now())
     now = timezone.now()
+    policy = _in_force(now)
     initial = {"started_at": now, "detected_at": now, "commander": request.user.pk}
     form = DeclareForm(request.POST or None, policy=policy, initial=initial)
     if form.is_valid():
@@ -83,7 +85,10 @@ def declare(request: StaffRequest) -> HttpResponse:
         **outlook(policy, rank),
         "suggestion": suggestion(str(form["type"].value() or "")),
     }
-    context["already_open"] = Incident.objects.open().prefetch_related("policy_version__severities")
+    already_open = list(Incident.objects.open().select_related("policy_version").defer("policy_version__document"))
+    for incident in already_open:
+        incident.policy_version = policies.pinned(incident.policy_version)
+    context["already_open"] = already_open
     return render(request, DECLARE, context, status=400 if form.errors else 200)
 
 
@@ -108,13 +113,18 @@ def declaration(form: DeclareForm) -> actions.Declaration:
 @permission_required("incidents.declare_incident", raise_exception=True)
 def advice(request: StaffRequest, part: str) -> HttpResponse:
     """For the declare form while it is filled: `suggestion` for a type, `outlook` for a severity."""
-    policy = PolicyVersion.objects.in_force(timezone.now())
+    policy = _in_force(timezone.now())
     rank = request.GET.get("severity", "1")
     context = {
         "suggestion": suggestion(request.GET.get("type", "")),
         **outlook(policy, int(rank) if rank in ("1", "2", "3", "4") else 1),
     }
     return render(request, f"{DECLARE}#{part}", context)
+
+
+def _in_force(now: datetime) -> PolicyVersion | None:
+    policy = PolicyVersion.objects.in_force(now)
+    return policies.pinned(policy) if policy else None
 
 
 def suggestion(code: str) -> IncidentType | None:
@@ -127,7 +137,7 @@ def outlook(policy: PolicyVersion | None, rank: int) -> dict[str, Any]:
         return {"policy": None, "levels": [], "promised": [], "thresholds": []}
     now, rules = timezone.now(), policy.rules()
     facts = matrix.Facts(affected=True, down=True)
-    levels = list(policy.severities.filter(enabled=True))
+    levels = [copy(level) for level in policy.severities.all() if level.enabled]
     promised = [
         (matrix.due(duty.first, now), duty.message_class, matrix.words(duty.every) if duty.every else "")
         for audience in matrix.AUDIENCES

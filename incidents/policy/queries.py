@@ -12,7 +12,7 @@ from incidents.policy.models import EscalationRule, GateItem, PolicyVersion
 
 MOST = 50  # versions kept
 _pinned: dict[tuple[Any, ...], PolicyVersion] = {}
-ROWS = ("severities", "checkpoints", "gate_items", "notify_rules", "cells", "obligations")
+ROWS = ("severities", "checkpoints", "gate_items", "notify_rules", "cells", "obligations", "approval_rules")
 
 
 def pinned(version: PolicyVersion) -> PolicyVersion:

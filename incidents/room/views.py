@@ -3,11 +3,15 @@
 It collects what the subjects know; nothing is decided here.
 """
 
+import json
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from django.contrib.auth.decorators import permission_required
+from django.core.cache import caches
 from django.core.paginator import Paginator
 from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
 from django.http import HttpResponse
@@ -20,16 +24,16 @@ from incidents.comms import approvals, calls, laws, queries
 from incidents.comms.actions import outside_rule
 from incidents.comms.audiences import readers_of
 from incidents.comms.letters import initial_fields
-from incidents.comms.models import CommsDuty, Message
+from incidents.comms.models import CommsDuty, LegalDeadline, Message
 from incidents.evidence import queries as evidence
 from incidents.evidence.models import EvidenceItem
 from incidents.lifecycle import queries as lifecycle
 from incidents.lifecycle.forms import NoteForm
-from incidents.lifecycle.models import ControlRun, Incident, IncidentComponent, Role, RoleAssignment, TimelineEntry
+from incidents.lifecycle.models import ControlRun, Incident, Role, RoleAssignment, TimelineEntry
 from incidents.lifecycle.queries import WITH_HANDOVER
 from incidents.policy import matrix
 from incidents.policy.queries import pinned
-from incidents.room import asked, checkpoints
+from incidents.room import asked, checkpoints, lines
 from incidents.runbooks import queries as runbooks
 from incidents.runbooks.models import RunStep
 from irportal import prose
@@ -42,14 +46,15 @@ PAGE = "incidents/room/room.html"
 LINES, ENDED, LEFT = 40, 12, 12  # rows of the record, shown in the room; the rest is on pages of its own
 DUTIES, MESSAGES = 120, 60  # newest rows read for that, among them all that is open or waits
 PAGE_ROWS = 50
-WITH = Prefetch("components", IncidentComponent.objects.select_related("component"))
+COUNT_SECONDS = 10
+WITH = ("components", Prefetch("laws", LegalDeadline.objects.select_related("entered_by", "withdrawn_by")))
 see = permission_required("incidents.view_incident", raise_exception=True)
 
 
 def get_incident(ref: str) -> Incident:
     """With its policy's rules, its parts, and the instants only other subjects know: each the first of its kind."""
     mine = {"incident": OuterRef("pk")}
-    lines = TimelineEntry.objects.filter(**mine).order_by("-pk")
+    written = TimelineEntry.objects.filter(**mine).order_by("-pk")
     told = Message.objects.filter(**mine, audience=Message.Audience.INTERNAL, sent_at__isnull=False).order_by("sent_at")
     kept = EvidenceItem.objects.filter(**mine).order_by("received_at")
     steps = RunStep.objects.filter(
@@ -57,14 +62,15 @@ def get_incident(ref: str) -> Incident:
     ).order_by("settled_at")
     controls = ControlRun.objects.filter(**mine, confirmed_at__isnull=False).order_by("confirmed_at")
     rows = Incident.objects.select_related("type", "policy_version__profile", "declared_by", "acknowledged_by")
+    rows = rows.defer("policy_version__document")
     rows = rows.annotate(
-        seen=Subquery(lines.values("pk")[:1]),
+        seen=Subquery(written.values("pk")[:1]),
         told_inside_at=Subquery(told.values("sent_at")[:1]),
         kept_at=Subquery(kept.values("received_at")[:1]),
         step_at=Subquery(steps.values("settled_at")[:1]),
         control_at=Subquery(controls.values("confirmed_at")[:1]),
     )
-    found = get_object_or_404(rows.prefetch_related(WITH), ref=ref)
+    found = get_object_or_404(rows.prefetch_related(*WITH), ref=ref)
     found.policy_version = pinned(found.policy_version)
     return found
 
@@ -102,14 +108,21 @@ def record(request: StaffRequest, ref: str, what: str) -> HttpResponse:
     found = get_incident(ref)
     rows: dict[str, QuerySet[Any]] = {"timeline": _lines(found), "promises": _ended(found), "messages": _left(found)}
     page = Paginator(rows[what], PAGE_ROWS).get_page(request.GET.get("page"))
+    now = timezone.now()
+    context = {"incident": found, "page": page, "what": what, "now": now}
     if what == "messages":
         _count_deliveries(found, list(page.object_list))
-    context = {"incident": found, "page": page, "what": what, "now": timezone.now()}
+    elif what == "timeline":
+        context["drawn"] = _drawn(request, found, page, now)
     return render(request, "incidents/room/record.html", context)
 
 
 def _lines(incident: Incident) -> QuerySet[TimelineEntry]:
     return incident.timeline.select_related("author", "corrected_by").order_by("-occurred_at", "-pk")
+
+
+def _drawn(request: StaffRequest, incident: Incident, entries: Iterable[TimelineEntry], now: datetime) -> list[str]:
+    return lines.drawn(incident, entries, now, may_correct=request.user.has_perm("incidents.update_incident"))
 
 
 def _ended(incident: Incident) -> QuerySet[CommsDuty]:
@@ -133,7 +146,9 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
     now, me = timezone.now(), request.user
     roles = list(incident.roles.filter(ended_at=None).select_related(*WITH_HANDOVER))
     held = {row.role: row.person for row in roles}
-    promises, texts, team = _promises(incident, held, me, now), _texts(incident, me), _team(incident, roles, me, now)
+    promises, texts = _promises(incident, held, me, now), _texts(incident, roles, me)
+    team = _team(incident, roles, me, now)
+    entries = list(_lines(incident)[: LINES + 1])
     gate, points = lifecycle.gate_state(incident, now), _points(incident, now)
     known = {"held": held, "waiting": promises["waiting"], "drafts": texts["drafts"], "seats": team["seats"]}
     return {
@@ -145,8 +160,8 @@ def page_context(request: StaffRequest, incident: Incident) -> dict[str, Any]:
         "my_roles": asked.roles_of(me, held),
         "asked": asked.of(me, incident, **known, points=points, gate=gate, now=now),
         "roles": roles,
-        "entries": list(_lines(incident)[: LINES + 1]),
-        "lines": LINES,
+        "lines": _drawn(request, incident, entries[:LINES], now),
+        "lines_more": len(entries) > LINES,
         "note_form": NoteForm(initial={"at": now}),
         "notice": _notice(incident),
         "fields": initial_fields(incident, held),
@@ -177,7 +192,7 @@ def _promises(incident: Incident, held: dict[str, User], me: User, now: datetime
     }
 
 
-def _texts(incident: Incident, me: User) -> dict[str, Any]:
+def _texts(incident: Incident, held: list[RoleAssignment], me: User) -> dict[str, Any]:
     """The drafts that wait, and the newest of what left."""
     rows = incident.messages.filter(status__in=[Message.Status.DRAFT, Message.Status.SENT])
     rows = rows.order_by(F("sent_at").desc(nulls_first=True), "-pk")  # first what waits
@@ -186,7 +201,7 @@ def _texts(incident: Incident, me: User) -> dict[str, Any]:
     left = [message for message in messages if message.status == Message.Status.SENT]
     drafts = [message for message in messages if message.status == Message.Status.DRAFT]
     return {
-        "drafts": panels(incident, drafts[::-1], me),
+        "drafts": panels(incident, drafts[::-1], me, held),
         "sent": left[:LEFT],
         "sent_more": len(left) > LEFT,
         "may_state": outside_rule(incident) != "no",
@@ -198,7 +213,7 @@ def _laws(incident: Incident, me: User) -> dict[str, Any]:
     may_withdraw = me.has_perm("incidents.waive_duty")
     answers = not may_withdraw and me in laws.answering(incident).values()
     return {
-        "laws": incident.laws.select_related("entered_by", "withdrawn_by"),
+        "laws": incident.laws.all(),
         "may_enter_law": answers or me.has_perm("incidents.update_incident"),
         "may_withdraw_law": answers or may_withdraw,
         "answers": answers,
@@ -256,13 +271,13 @@ def _points(incident: Incident, now: datetime) -> list[checkpoints.Checkpoint]:
     return checkpoints.judge(limits, incident.detected_at, met, now, over_at=incident.resolved_at)
 
 
-def panels(incident: Incident, drafts: list[Message], me: User) -> list[Message]:
+def panels(incident: Incident, drafts: list[Message], me: User, held: list[RoleAssignment]) -> list[Message]:
     """The drafts with their approvals: who gave, who is missing, whether `me` can, how many readers it reaches."""
     if not drafts:
         return drafts
-    seats, readers = approvals.seats_of(drafts), readers_of(incident)
+    seats, readers = approvals.seats_of(drafts, held), readers_of(incident)
     audiences = {draft.pk: "contracts" if draft.is_notice else "customers" for draft in drafts}
-    counts = {audience: reach(audience, readers) for audience in set(audiences.values())}
+    counts = {audience: _reach(audience, readers) for audience in set(audiences.values())}
     for draft in drafts:
         waiting = [seat for seat in seats[draft.pk] if not seat.given]
         mine = [seat for seat in waiting if seat.may_be_taken_by(me)] if draft.author_id != me.pk else []
@@ -271,6 +286,12 @@ def panels(incident: Incident, drafts: list[Message], me: User) -> list[Message]
         draft.html = prose.render(draft.text)  # type: ignore[attr-defined]
         draft.reach = counts[audiences[draft.pk]]  # type: ignore[attr-defined]
     return drafts
+
+
+def _reach(audience: str, facts: dict[str, Any]) -> int:
+    """How many would hear of it, counted once in COUNT_SECONDS however often the room is looked at."""
+    key = sha256(f"{audience}|{json.dumps(facts, sort_keys=True)}".encode()).hexdigest()
+    return int(caches["process"].get_or_set(key, lambda: reach(audience, facts), COUNT_SECONDS) or 0)
 
 
 def targets(incident: Incident, response: Any = None) -> list[dict[str, Any]]:

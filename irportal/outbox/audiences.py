@@ -6,7 +6,7 @@ Parts above register a function per audience; the outbox knows only its name.
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from django.db.models import Q, QuerySet, Subquery
+from django.db.models import Count, Q, QuerySet, Subquery
 
 from irportal.outbox.models import Announcement, Delivery, Suppression
 
@@ -79,13 +79,16 @@ def resolve(name: str, facts: dict[str, Any]) -> tuple[list[Reader], list[QueryS
 def reach(name: str, facts: dict[str, Any]) -> int:
     """How many addresses an announcement would go to right now, those who left or bounce not counted."""
     single, many = resolve(name, facts)
-    open_to = [rows.exclude(Q(key__in=STOPPED) | Q(address__in=STOPPED)) for rows in many]
     targets = {target for reader in single for target in (reader.key, reader.address)}
     stopped = set(Suppression.objects.filter(target__in=targets).values_list("target", flat=True))
     told = {reader.address for reader in single if stopped.isdisjoint((reader.key, reader.address))}
-    for rows in open_to:
-        told -= set(rows.filter(address__in=told).values_list("address", flat=True))
-    return len(told) + sum(rows.count() for rows in open_to)
+    found = len(told)
+    for rows in many:
+        open_to = rows.order_by().values("key", "address").exclude(Q(key__in=STOPPED) | Q(address__in=STOPPED))
+        again = Count("address", filter=Q(address__in=told), distinct=True)
+        count = open_to.aggregate(every=Count("key"), again=again)
+        found += count["every"] - count["again"]
+    return found
 
 
 def told(thread: str, name: str) -> QuerySet[Delivery, Any]:

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from irportal.outbox.models import Announcement
-from statuspage import calendar, feeds
+from statuspage import calendar, snapshot
 from statuspage.models import Document
 from tests.statuspage.importing import pages
 
@@ -26,7 +26,7 @@ def given(take_over, monkeypatch, settings) -> list[dict]:
     Feeds and calendars are made to hold all of them, and the page speaks one language, for time's sake.
     """
     settings.PAGE_LANGUAGES = ["en"]
-    monkeypatch.setattr(feeds, "NEWEST", 1_000)
+    monkeypatch.setattr(snapshot, "NEWEST", 1_000)
     monkeypatch.setattr(calendar, "KEPT", timedelta(days=3_650))
     incidents = pages.incidents()
     said = take_over(pages.document(*incidents, *pages.maintenances(), components=10), "--write")
