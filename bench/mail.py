@@ -117,8 +117,10 @@ class Portal:
         """Exactly `count` confirmed subscribers."""
         self.db.execute("TRUNCATE statuspage_subscriber CASCADE")
         self.db.execute(
-            "INSERT INTO statuspage_subscriber (code, email, confirmed_at, created_at) SELECT "
-            "lpad(n::text, 12, '0'), 'reader' || n || '@reader.example', now(), now() FROM generate_series(1, %s) n",
+            "INSERT INTO statuspage_subscriber "
+            "(code, way, email, host, is_standing, floor, language, time_zone, confirmed_at, created_at) SELECT "
+            "lpad(n::text, 12, '0'), 'smtp', 'reader' || n || '@reader.example', '', true, 'none', 'en', 'UTC', "
+            "now(), now() FROM generate_series(1, %s) n",
             [count],
         )
 
@@ -127,8 +129,9 @@ class Portal:
         code = (
             "import resource, time; from django.template.loader import render_to_string; "
             "from irportal.outbox import actions, fan_out; "
-            "made = actions.announce(f'bench:{time.time_ns()}', topic='update', thread=f'INC-{time.time_ns()}', "
-            "audience='customers', facts={'components': None}, subject='[INC-42] Investigating: Searches are slow', "
+            "thread = f'INC-{time.time_ns()}'; facts = {'components': None, 'incident': thread, 'impact': 'critical'}; "
+            "made = actions.announce(f'bench:{thread}', topic='update', thread=thread, audience='customers', "
+            "facts=facts, subject='[INC-42] Investigating: Searches are slow', "
             "text=TEXT, html=HTML); before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; "
             "start = time.perf_counter(); fan_out.fan_out(made.pk); took = time.perf_counter() - start; "
             "grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024; print(made.pk, took, grown)"
