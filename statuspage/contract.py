@@ -59,6 +59,9 @@ def _paths() -> dict[str, Any]:
     paths = {path: _get(name, about, _object(page | keys)) for path, (name, about, keys) in documents.items()}
     one = _object(page | {"incident": _ref("OneIncident")})
     paths["/incidents/{code}.json"] = _get_one("getIncident", "incident", "One incident, for good at this address", one)
+    work = _object(page | {"scheduled_maintenance": _ref("Maintenance")})
+    about = "One maintenance, for good at this address"
+    paths["/maintenance/{code}.json"] = _get_one("getMaintenance", "maintenance", about, work)
     for path, name, media in (
         ("/history.atom", "getAtom", "application/atom+xml"),
         ("/history.rss", "getRss", "application/rss+xml"),

@@ -313,6 +313,15 @@ KINDS = [
     ),
     Kind(
         "maintenance",
+        "maintenance/<slug:code>.json",
+        "maintenance-json",
+        snapshot.maintenance_json,
+        JSON,
+        args=lambda maintenance: [maintenance.code],
+        key=lambda code: code,
+    ),
+    Kind(
+        "maintenance",
         "maintenance/<slug:code>.ics",
         "maintenance-calendar",
         calendar.one,

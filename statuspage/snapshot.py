@@ -504,9 +504,26 @@ def incident_json(notice: Notice, now: datetime, customer: Customer | None = Non
     """One incident at its own address. Its components are as this incident has them: the text of a past one stands."""
     rows = {hit.component_id: _component_row(_as_hit(hit, notice)) for hit in notice.hits.all()}
     row = _incident_row(notice, rows, Facts(customer))
+    _as_told(row)
+    return _json({"page": _page_row(notice.told_at), "incident": row | _postmortem_fields(notice)})
+
+
+def maintenance_json(maintenance: Maintenance, now: datetime, customer: Customer | None = None) -> bytes:
+    """One maintenance at its own address. Its components are as this maintenance has them, as with an incident."""
+    state = Component.State.UNDER_MAINTENANCE if maintenance.is_active else Component.State.OPERATIONAL
+    rows = {}
+    for hit in maintenance.hits.all():
+        hit.component.state = state
+        rows[hit.component_id] = _component_row(hit.component)
+    row = _maintenance_row(maintenance, rows, Facts(customer))
+    _as_told(row)
+    return _json({"page": _page_row(maintenance.told_at), "scheduled_maintenance": row})
+
+
+def _as_told(row: dict[str, Any]) -> None:
+    """What else becomes of its components does not change what was told of it."""
     for component in row["components"]:
         component["updated_at"] = row["updated_at"]
-    return _json({"page": _page_row(notice.told_at), "incident": row | _postmortem_fields(notice)})
 
 
 def _postmortem_fields(notice: Notice) -> dict[str, Any]:

@@ -65,6 +65,8 @@ def _write(kind: Kind, facts: snapshot.Facts, now: datetime, named: dict[str, An
         return snapshot.history(facts, now, month) if month else None
     if kind.topic == "maintenance":
         work = Maintenance.objects.complete(facts.customer).filter(**named).first()
+        if work and kind.media == JSON:
+            return snapshot.maintenance_json(work, now, facts.customer)
         return kind.write(work, now) if work else None
     notice = Notice.objects.complete(facts.customer).filter(**named).first()
     if notice and kind.media == JSON:

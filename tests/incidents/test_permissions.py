@@ -59,8 +59,8 @@ ALIKE = {
 }
 JSON = ["status", "summary", "components", "incidents", "incidents-unresolved"]
 JSON += [f"scheduled-maintenances{part}" for part in ("", "-upcoming", "-active")]
-ALIKE |= {f"statuspage:{name}-json": ONLY_READ for name in [*JSON, "incident"]}
-ALIKE |= {f"customers:{name}-json": (401, 405) for name in [*JSON, "incident"]}
+ALIKE |= {f"statuspage:{name}-json": ONLY_READ for name in [*JSON, "incident", "maintenance"]}
+ALIKE |= {f"customers:{name}-json": (401, 405) for name in [*JSON, "incident", "maintenance"]}
 
 # Address: what a stranger gets, what everybody signed in gets.
 SIGNED_IN = {

@@ -286,7 +286,7 @@ def test_nothing_of_an_incident_is_public_before_somebody_publishes_it(client, a
     resolver = get_resolver().namespace_dict["statuspage"][1]
     names = [key for key in resolver.reverse_dict if isinstance(key, str)]
     with_argument = ("incident", "incident-json", "by-ref", "leave", "confirm", "manage", "follow")
-    with_argument += ("maintenance", "maintenance-calendar", "component-calendar", "brand")
+    with_argument += ("maintenance", "maintenance-json", "maintenance-calendar", "component-calendar", "brand")
     public = [reverse(f"statuspage:{name}") for name in names if name not in with_argument]
     for address in [*public, "/i/INC-1", "/healthz", "/portal/pulse/", "/accounts/login/"]:
         answer = client.get(address)

@@ -90,6 +90,19 @@ def test_one_incident_says_which_fields_of_a_review_there_will_be(client, busy):
     assert client.get("/incidents/nothing12345.json").status_code == 404
 
 
+def test_one_maintenance_is_told_as_in_the_list_and_keeps_what_was_told(client, busy):
+    for told in client.get("/api/v2/scheduled-maintenances.json").json()["scheduled_maintenances"]:
+        alone = client.get(f"/maintenance/{told['id']}.json")
+        own = alone.json()["scheduled_maintenance"]
+        states = {component["status"] for component in own["components"]}
+        going_on = told["status"] in ("in_progress", "verifying")
+        assert own | {"components": []} == told | {"components": []}
+        assert states == {"under_maintenance" if going_on else "operational"}
+        publish("investigating", (Component.objects.first(), "major_outage"), ref=f"INC-9{told['id']}"[:20])
+        assert client.get(f"/maintenance/{told['id']}.json").content == alone.content
+    assert client.get("/maintenance/nothing12345.json").status_code == 404
+
+
 @pytest.mark.parametrize("path", ["/api/v2/summary.json", "/history.atom", "/feed.json", "/badge.svg"])
 def test_a_browser_on_another_site_may_ask_for_what_changed(client, path):
     told = client.options(path, headers={"Origin": "https://other.example", "Access-Control-Request-Method": "GET"})

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from statuspage import documents, editions, languages, snapshot
 from statuspage.admin import ComponentAdmin
-from statuspage.models import Change, Component, Document, Edition, Notice
+from statuspage.models import Change, Component, Document, Edition, Maintenance, Notice
 from tests import database
-from tests.statuspage.factories import component, past_incident, publish
+from tests.statuspage.factories import announced, component, past_incident, publish
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("new_process")]
 
@@ -79,6 +79,14 @@ def test_a_publish_writes_the_documents_about_it_and_no_others(built):
         "/api/v2/scheduled-maintenances/upcoming.json",
         "/api/v2/scheduled-maintenances/active.json",
     }
+
+
+def test_a_plan_is_written_for_people_programs_and_calendars(built):
+    written = what_a_deed_writes(lambda: announced(built, silent="A test"))
+    code = Maintenance.objects.get().code
+
+    assert {f"/maintenance/{code}", f"/maintenance/{code}.json", f"/maintenance/{code}.ics"} <= written
+    assert not {path for path in written if "/incidents/" in path and "unresolved" not in path}
 
 
 def test_a_publish_writes_right_after_its_commit(built, django_capture_on_commit_callbacks):
