@@ -8,14 +8,18 @@ from datetime import timedelta
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.core.management import call_command
 from django.db import transaction
+from django.db.models import Q
 from django.test import Client
 from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
-from statuspage import editions, snapshot, subscriptions, views
+from statuspage import editions, languages, snapshot, subscriptions, views
 from statuspage import publish as public
+from statuspage.customers import sessions
+from statuspage.customers.views import COOKIE
 from statuspage.forms import MailForm
 from statuspage.models import (
     Component,
@@ -33,6 +37,7 @@ pytestmark = pytest.mark.django_db
 
 STAFF, A_FEW = ("portal/", "admin/", "accounts/"), 5  # a stranger is sent to sign in, whatever is asked for
 CANARY = "kanarie"  # in every private text; the codes of private rows are canaries, too
+OTHER = "sittich"  # the same in what is a second customer's
 
 
 @pytest.fixture
@@ -61,6 +66,7 @@ def planted(freezer, monkeypatch):
     stranger.components.add(was_public)
     publish("resolved", (was_public, "major_outage"), ref="PRIV-3", **words)
     publish("resolved", (was_public, "major_outage"), (api, "degraded_performance"), ref="INC-40")
+    _second(api, cluster)
     announced(was_public, title=f"Work {CANARY}", silent="A test")
     announced(was_public, api, title="Database upgrade", silent="A test")
     _write()
@@ -71,20 +77,33 @@ def planted(freezer, monkeypatch):
     return globex
 
 
+def _second(api: Component, cluster: Component) -> None:
+    """Another customer with things of their own, some beside the public's and the first one's."""
+    initech = Customer.objects.create(name=f"Initech {OTHER}", contact_email=f"ops@{OTHER}.example")
+    initech.addresses.create(address=f"{OTHER}.example")
+    printer = Component.objects.create(name=f"Printer {OTHER}", customer=initech, group=api.group)
+    publish("investigating", (printer, "major_outage"), ref="THEIR-1", title=f"Title {OTHER}", body=f"Body {OTHER}")
+    publish(
+        "identified", (api, "degraded_performance"), (cluster, "major_outage"), (printer, "major_outage"), ref="INC-43"
+    )
+    publish(
+        "investigating", (cluster, "partial_outage"), (printer, "partial_outage"), ref="BOTH-1", title="Told to both"
+    )
+
+
 def _write() -> None:
     while editions.refresh():
         pass
 
 
-def canaries() -> set[str]:
-    """What nobody else may ever read: the word, and how private rows are named by machines."""
-    secret = Notice.objects.exclude(pk__in=Notice.objects.seen_by(None))
-    codes = {CANARY, *Component.objects.exclude(customer=None).values_list("code", flat=True)}
-    codes |= {code for pair in secret.values_list("code", "ref") for code in pair}
-    hidden = Maintenance.objects.exclude(pk__in=Maintenance.objects.seen_by(None))
-    codes |= set(hidden.values_list("code", flat=True))
-    codes |= set(NoticeUpdate.objects.filter(notice__in=secret).values_list("code", flat=True))
-    return codes | set(ComponentGroup.objects.filter(name__contains=CANARY).values_list("code", flat=True))
+def canaries(reader: Customer | None = None) -> set[str]:
+    """What the public, or a customer, may never read: words of others, and how their rows are named by machines."""
+    codes = {CANARY, OTHER} if reader is None else {CANARY}
+    for rows in (Component.objects, ComponentGroup.objects, Maintenance.objects, Notice.objects):
+        codes |= set(rows.exclude(pk__in=rows.seen_by(reader)).values_list("code", flat=True))
+    secret = Notice.objects.exclude(pk__in=Notice.objects.seen_by(reader))
+    codes |= set(secret.values_list("ref", flat=True))
+    return codes | set(NoticeUpdate.objects.filter(notice__in=secret).values_list("code", flat=True))
 
 
 def leaks(text: str, secret: set[str], *, asked: str = "") -> set[str]:
@@ -97,30 +116,39 @@ def leaks(text: str, secret: set[str], *, asked: str = "") -> set[str]:
 
 
 def addresses() -> Iterator[str]:
-    """Each pattern of the site filled with everything that could name something: codes, numbers, keys, months."""
+    """Each pattern of the site, in every language there is, filled with everything that could name something."""
+    for address, worded in _addresses():
+        yield address
+        if worded:
+            yield from (languages.at(address, language) for language in settings.PAGE_LANGUAGES[1:])
+
+
+def _addresses() -> Iterator[tuple[str, bool]]:
+    """Filled with codes, numbers, keys, months; and whether there is one in every language."""
     values = _values()
-    for prefix, pattern in _patterns(get_resolver().url_patterns, ""):
+    for prefix, pattern, worded in _patterns(get_resolver().url_patterns, ""):
         route = prefix + str(pattern.pattern)
         names = re.findall(r"<(?:(\w+):)?(\w+)>", route) or re.findall(r"\(\?P<(\w+)>", route)
         if "(?P" in route or route.startswith("^") or "$" in route:
-            yield "/" + re.sub(r"[\^$]|\(\?P<\w+>|\.\*\)|\\", "", route)
+            yield "/" + re.sub(r"[\^$]|\(\?P<\w+>|\.\*\)|\\", "", route), worded
             continue
         if not names:
-            yield "/" + route
+            yield "/" + route, worded
             continue
         choices = [values["int" if kind in ("int", "month") else "text"] for kind, _ in names]
         longest = A_FEW if route.startswith(STAFF) else max(len(some) for some in choices)
         for chosen in itertools.islice(zip(*(itertools.cycle(some) for some in choices), strict=False), longest):
             filled = iter(chosen)
-            yield "/" + re.sub(r"<[^>]+>", lambda _: next(filled), route)
+            yield "/" + re.sub(r"<[^>]+>", lambda _: next(filled), route), worded
 
 
-def _patterns(found, prefix: str) -> Iterator[tuple[str, URLPattern]]:
+def _patterns(found, prefix: str, worded: bool = False) -> Iterator[tuple[str, URLPattern, bool]]:
     for one in found:
         if isinstance(one, URLPattern):
-            yield prefix, one
+            yield prefix, one, worded
         else:
-            yield from _patterns(one.url_patterns, prefix + str(one.pattern))
+            spoken = worded or isinstance(one.pattern, languages.Prefix)
+            yield from _patterns(one.url_patterns, prefix + str(one.pattern), spoken)
 
 
 def _values() -> dict[str, list[str]]:
@@ -139,17 +167,21 @@ def _values() -> dict[str, list[str]]:
 
 
 def said(client: Client, address: str) -> str:
+    """All that is answered there, by whoever is signed in now; they stay so."""
+    cookies = dict(client.cookies)
     answers = [client.get(address)]
     with transaction.atomic():
         answers.append(client.post(address))
         transaction.set_rollback(True)  # what it did must not hide what others would find
+    client.cookies.clear()
+    client.cookies.update(cookies)
     head = "".join(f"{name}: {value}\n" for answer in answers for name, value in answer.items())
     return head + "".join(b"".join(answer).decode(errors="replace") for answer in answers)
 
 
-def found_by(client: Client) -> Iterator[tuple[str, set[str]]]:
-    """What of the private shows at which address."""
-    secret = canaries()
+def found_by(client: Client, reader: Customer | None = None) -> Iterator[tuple[str, set[str]]]:
+    """What of the private shows at which address, to the public or a customer."""
+    secret = canaries(reader)
     for address in addresses():
         if found := leaks(said(client, address), secret, asked=address):
             yield address, found
@@ -157,10 +189,33 @@ def found_by(client: Client) -> Iterator[tuple[str, set[str]]]:
 
 def test_no_address_shows_anything_private_to_a_stranger(planted, client):
     tried = set(addresses())
-    assert len(tried) > 500
+    assert len(tried) > 1500
     for notice in Notice.objects.all():
         assert {f"/incidents/{notice.code}", f"/incidents/{notice.code}.json", f"/i/{notice.ref}"} <= tried
+        assert {f"/{language}/incidents/{notice.code}" for language in settings.PAGE_LANGUAGES[1:]} <= tried
     assert dict(found_by(client)) == {}
+
+
+@pytest.fixture
+def second(planted) -> Customer:
+    return Customer.objects.get(name__contains=OTHER)
+
+
+@pytest.fixture
+def theirs(second, client) -> Client:
+    """One of the second customer's people, signed in."""
+    client.cookies[COOKIE] = sessions.begin(f"bob@{OTHER}.example", instead_of="")
+    return client
+
+
+def test_no_address_shows_anything_of_one_customer_to_another(second, theirs):
+    tried = set(addresses())
+    for notice in Notice.objects.all():
+        paths = {f"/incidents/{notice.code}", f"/incidents/{notice.code}.json", f"/i/{notice.ref}"}
+        assert {f"/private{path}" for path in paths} <= tried
+    assert dict(found_by(theirs, second)) == {}
+    assert OTHER in theirs.get("/private/").content.decode()
+    assert "Told to both" in theirs.get("/private/").content.decode()
 
 
 # Documents, files and what leaves
@@ -190,7 +245,7 @@ days = snapshot._with_days
 
 class FormOfAnother(MailForm):
     def __init__(self, *given, customer, **more):
-        super().__init__(*given, customer=Customer.objects.get(), **more)
+        super().__init__(*given, customer=Customer.objects.get(name__contains=CANARY), **more)
 
 
 # Each of these is a mistake somebody might make; the crawl has to find every one.
@@ -205,7 +260,8 @@ LEAKS = {
     ),
     "a form": lambda patch: patch.setitem(views.MANAGED, (True, True), FormOfAnother),
     "the record of days": lambda patch: patch.setattr(
-        "statuspage.snapshot._with_days", lambda facts, now: days(snapshot.Facts(Customer.objects.get()), now)
+        "statuspage.snapshot._with_days",
+        lambda facts, now: days(snapshot.Facts(Customer.objects.get(name__contains=CANARY)), now),
     ),
 }
 
@@ -214,6 +270,26 @@ LEAKS = {
 def test_the_crawl_finds_a_planted_leak(leak, planted, client, monkeypatch):
     LEAKS[leak](monkeypatch)
     assert next(found_by(client))
+
+
+LEAKS_AMONG_CUSTOMERS = {
+    "whose a session is": lambda patch: patch.setattr(
+        "statuspage.customers.views.snapshot.Facts",
+        lambda reader, real=snapshot.Facts: real(Customer.objects.get(name__contains=CANARY)),
+    ),
+    "whatever is somebody's": lambda patch: patch.setattr(
+        "statuspage.models.theirs", lambda reader, *fields: Q(pk__isnull=False)
+    ),
+    "who was told": lambda patch: patch.setattr("statuspage.models.NoticeQuerySet.seen_by", lambda rows, _: rows.all()),
+}
+
+
+@pytest.mark.parametrize("leak", LEAKS_AMONG_CUSTOMERS)
+def test_the_crawl_of_a_customer_finds_a_planted_leak(leak, second, theirs, monkeypatch):
+    secret = canaries(second)
+    LEAKS_AMONG_CUSTOMERS[leak](monkeypatch)
+    own = (address for address in addresses() if address.startswith("/private/"))
+    assert any(leaks(said(theirs, address), secret, asked=address) for address in own)
 
 
 # A page that is restricted as a whole
@@ -236,4 +312,5 @@ def test_a_restricted_page_says_nothing_to_strangers_but_where_to_sign_in(plante
     answer = client.get("/api/v2/summary.json")
     assert answer.status_code == 404
     assert answer.json()["error"].startswith("This status page is for signed-in customers: http")
-    assert Component.objects.seen_by(planted).count() == Component.objects.count()
+    others = Component.objects.filter(customer__name__contains=OTHER)
+    assert set(Component.objects.seen_by(planted)) == set(Component.objects.all()) - set(others)
