@@ -23,6 +23,7 @@ DEEDS = {
     "reminded": _("Reminder of maintenance"),
     "started": _("Maintenance has begun"),
     "told": _("Maintenance update"),
+    "corrected": _("Correction about maintenance"),
     "extended": _("Maintenance ends at another time"),
     "finished": _("Maintenance is done"),
     "cancelled": _("Maintenance cancelled"),

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
@@ -28,7 +30,13 @@ Status = Maintenance.Status
 
 TOPIC, AUDIENCE = "maintenance", "customers"
 ANY = Notice.Impact.CRITICAL.value  # from which impact on somebody wants to hear of incidents is no matter here
-CHANGED, BEGUN, DONE, CALLED_OFF = MaintenanceUpdate.BY_ITSELF
+# What is said where nobody wrote anything
+CHANGED = _("The plan was changed.")
+BEGUN = _("The maintenance has begun.")
+DONE = _("The maintenance is done.")
+CALLED_OFF = _("This maintenance will not take place.")
+type Sentence = Callable[[], str]  # what the portal says, in the active language
+Kind = MaintenanceUpdate.Kind
 
 
 class Standing(NamedTuple):
@@ -78,11 +86,11 @@ def change(
         raise Refused("Nothing was changed.")
     was = Standing.of(maintenance, {component.pk for component in plan.components})
     moved = (plan.starts_at, plan.ends_at) != (old.starts_at, old.ends_at)
-    words = _moved_from(old, plan) if moved else "" if text.strip() else CHANGED
+    by_itself = (lambda: _moved_from(old, plan)) if moved else _unless(text, CHANGED)
     _set(maintenance, plan)
     _set_rows(maintenance, plan, now)
-    deed = "moved" if moved else "changed"
-    return say(maintenance, was, deed, _both(words, text), by=by, silent=silent, moved=moved)
+    deed, kind = ("moved", Kind.MOVED) if moved else ("changed", Kind.UPDATE)
+    return say(maintenance, was, deed, text, by=by, silent=silent, kind=kind, by_itself=by_itself)
 
 
 @transaction.atomic
@@ -97,10 +105,15 @@ def start(
         raise Refused(f"It was to be over by {rhythm.moment(maintenance.ends_at, now)}. Change its time first.")
     was = Standing.of(maintenance)
     early = maintenance.starts_at - now
-    words = f"It was planned for {rhythm.moment(maintenance.starts_at)}." if early > JUST_NOW else ""
-    maintenance.starts_at = min(maintenance.starts_at, now)
+    begun, planned_for = _unless(text, BEGUN), maintenance.starts_at
+
+    def by_itself() -> str:
+        known = {"at": rhythm.moment(planned_for)}
+        return _both(begun(), gettext("It was planned for %(at)s.") % known if early > JUST_NOW else "")
+
+    maintenance.starts_at = min(planned_for, now)
     begin(maintenance, at=now)
-    return say(maintenance, was, "started", _both(BEGUN if not text.strip() else text, words), by=by, silent=silent)
+    return say(maintenance, was, "started", text, by=by, silent=silent, by_itself=by_itself)
 
 
 @transaction.atomic
@@ -119,6 +132,16 @@ def tell_more(
 
 
 @transaction.atomic
+def correct(
+    maintenance: Maintenance, *, text: str, by: User, silent: str = "", seen: int | None = None
+) -> MaintenanceUpdate:
+    """Say what was wrong in what was told before, whatever became of it since. What was told stays to be read."""
+    maintenance = locked(maintenance, seen)
+    check_text(text, needed=True)
+    return say(maintenance, Standing.of(maintenance), "corrected", text, by=by, silent=silent, kind=Kind.CORRECTION)
+
+
+@transaction.atomic
 def extend(
     maintenance: Maintenance, ends_at: datetime, *, text: str = "", by: User, silent: str = "", seen: int | None = None
 ) -> MaintenanceUpdate:
@@ -132,9 +155,14 @@ def extend(
         raise Refused(f"Its end is {rhythm.moment(ends_at, now)} already.")
     check_far(ends_at, now)
     was = Standing.of(maintenance)
-    words = f"It is expected to end at {rhythm.moment(ends_at)} instead of {rhythm.moment(maintenance.ends_at)}."
+    before = maintenance.ends_at
+
+    def by_itself() -> str:
+        known = {"at": rhythm.moment(ends_at), "before": rhythm.moment(before)}
+        return gettext("It is expected to end at %(at)s instead of %(before)s.") % known
+
     maintenance.ends_at = ends_at
-    return say(maintenance, was, "extended", _both(words, text), by=by, silent=silent, moved=True)
+    return say(maintenance, was, "extended", text, by=by, silent=silent, kind=Kind.MOVED, by_itself=by_itself)
 
 
 @transaction.atomic
@@ -146,7 +174,7 @@ def finish(
     check_text(text)
     was = Standing.of(maintenance)
     end(maintenance, at=timezone.now())
-    return say(maintenance, was, "finished", text if text.strip() else DONE, by=by, silent=silent)
+    return say(maintenance, was, "finished", text, by=by, silent=silent, by_itself=_unless(text, DONE))
 
 
 @transaction.atomic
@@ -160,7 +188,7 @@ def cancel(
     was = Standing.of(maintenance)
     maintenance.status, maintenance.ended_at = Status.CANCELLED, now
     maintenance.reminders.filter(settled_at=None).update(settled_at=now)
-    return say(maintenance, was, "cancelled", _both(CALLED_OFF, text), by=by, silent=silent)
+    return say(maintenance, was, "cancelled", text, by=by, silent=silent, by_itself=lambda: str(CALLED_OFF))
 
 
 class Preview(NamedTuple):
@@ -220,21 +248,25 @@ def say(
     *,
     by: User | None,
     silent: str = "",
-    moved: bool = False,
+    kind: str = Kind.UPDATE,
+    by_itself: Sentence | None = None,
     is_told: bool = True,
 ) -> MaintenanceUpdate:
     """Save it, publish the text, write the deed down and tell those concerned, unless `silent` says why not.
 
-    `is_told` is false where a later message of the same turn tells the same.
+    `by_itself` is what the portal says before the text, in every language of the page. `is_told` is false where a
+    later message of the same turn tells the same.
     """
     now = timezone.now()
+    sentences = languages.in_each(by_itself) if by_itself else {}
     if was.times and was.times != _times(maintenance):
         maintenance.sequence += 1
     maintenance.save()
     update = maintenance.updates.create(
-        kind=MaintenanceUpdate.Kind.MOVED if moved else MaintenanceUpdate.Kind.UPDATE,
+        kind=kind,
         status=maintenance.status,
-        body=text.strip(),
+        body=_both(sentences.get(languages.own(), ""), text),
+        sentences={language: said for language, said in sentences.items() if said},
         affected=publish.record_changes(set(was.states), was.states, now),
         starts_at=maintenance.starts_at,
         ends_at=maintenance.ends_at,
@@ -259,7 +291,8 @@ def _write_down(
         update=update.code,
         status=maintenance.status,
         title=maintenance.title,
-        body_sha256=hashlib.sha256(update.body.encode()).hexdigest(),
+        body_sha256=_sha256(update.body),
+        sentences_sha256={language: _sha256(said) for language, said in update.sentences.items()},
         starts_at=maintenance.starts_at,
         ends_at=maintenance.ends_at,
         started_at=maintenance.started_at,
@@ -269,6 +302,10 @@ def _write_down(
         notified=update.notified,
         silent=silent,
     )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _tell(update: MaintenanceUpdate, deed: str) -> None:
@@ -354,6 +391,13 @@ def _both(first: str, second: str) -> str:
     return "\n\n".join(part.strip() for part in (first, second) if part.strip())
 
 
+def _unless(text: str, sentence: Any) -> Sentence:
+    """The sentence, where nobody wrote a text."""
+    return lambda: "" if text.strip() else str(sentence)
+
+
 def _moved_from(old: Plan, new: Plan) -> str:
-    was, now = (f"{rhythm.day(plan.starts_at)}, {rhythm.span(plan.starts_at, plan.ends_at)}" for plan in (old, new))
-    return f"Moved to {now}. It was planned for {was}."
+    was, now = (
+        rhythm.on_day(rhythm.day(plan.starts_at), rhythm.span(plan.starts_at, plan.ends_at)) for plan in (old, new)
+    )
+    return gettext("Moved to %(now)s. It was planned for %(was)s.") % {"now": now, "was": was}

@@ -18,11 +18,10 @@ from django.db.models import Case, Exists, Expression, F, OuterRef, Prefetch, Q,
 from django.db.models.functions import Coalesce, Length, Lower, StrIndex, Substr
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from irportal.outbox.models import Endpoint
-from statuspage.languages import NAMES, Text, current, here
+from statuspage.languages import NAMES, Text, here, own
 
 BASE36 = string.digits + string.ascii_lowercase
 TITLE_LENGTH = 200
@@ -471,6 +470,10 @@ class NoticeUpdate(models.Model):
         return here(self.body, self.bodies)
 
     @property
+    def parts(self) -> list[Text]:
+        return [self.here]
+
+    @property
     def notified(self) -> bool:
         """Whether subscribers were told of it, as in `MaintenanceUpdate`."""
         return self.imported_at is None
@@ -745,19 +748,16 @@ class MaintenanceUpdate(models.Model):
     class Kind(models.TextChoices):
         UPDATE = "update"
         MOVED = "moved"
-
-    BY_ITSELF = (  # what is said where nobody wrote anything
-        gettext_noop("The plan was changed."),
-        gettext_noop("The maintenance has begun."),
-        gettext_noop("The maintenance is done."),
-        gettext_noop("This maintenance will not take place."),
-    )
+        CORRECTION = "correction"
 
     maintenance = models.ForeignKey(Maintenance, on_delete=models.PROTECT, related_name="updates")
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
-    kind = models.CharField(max_length=6, choices=Kind, default=Kind.UPDATE)
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.UPDATE)
     status = models.CharField(max_length=11, choices=Maintenance.Status)
     body = models.TextField(help_text="Markdown")
+    sentences = models.JSONField(
+        default=dict, blank=True, help_text="Frozen: what the portal itself says at the beginning of it, by language"
+    )
     affected = models.JSONField(default=list, help_text="Frozen: [{code, name, old_status, new_status}]")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
@@ -780,9 +780,16 @@ class MaintenanceUpdate(models.Model):
 
     @property
     def here(self) -> Text:
-        if self.body in self.BY_ITSELF:
-            return Text(gettext(self.body), current())
-        return here(self.body, {})
+        """The text, as far as the portal wrote it in the active language."""
+        parts = self.parts
+        return Text("\n\n".join(part.words for part in parts), parts[0].language)
+
+    @property
+    def parts(self) -> list[Text]:
+        """What the portal says in the active language, and what somebody wrote."""
+        ours = max((said for said in self.sentences.values() if self.body.startswith(said)), key=len, default="")
+        written = Text(self.body.removeprefix(ours).strip(), own())
+        return [part for part in (here(ours, self.sentences), written) if part.words]
 
 
 class MaintenanceComponent(models.Model):

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from irportal.ledger import actions as ledger
 from statuspage import maintenance, rhythm
@@ -14,7 +16,7 @@ log = logging.getLogger(__name__)
 
 ON_TIME = timedelta(minutes=2)  # the engine turns every 2 s; later than this, the text says that it is late
 REMINDED = "reminded"  # the same readers; programs are not reminded, so this word reaches fewer than the one before
-LATE = "This notice is late, because our system was not running at that time."
+LATE = _("This notice is late, because our system was not running at that time.")
 
 
 def run_due(now: datetime) -> None:
@@ -46,20 +48,28 @@ def _carry_out(pk: int, now: datetime) -> None:
 def _begin(found: Maintenance, now: datetime) -> None:
     """It began when it was planned, whenever we notice. One whose end has passed too is told of once, by its end."""
     was = maintenance.Standing.of(found)
-    is_late = now - found.starts_at > ON_TIME
-    text = f"It began at {rhythm.moment(found.starts_at)}, as planned. {LATE}" if is_late else maintenance.BEGUN
+
+    def by_itself() -> str:
+        if now - found.starts_at <= ON_TIME:
+            return str(maintenance.BEGUN)
+        return gettext("It began at %(at)s, as planned.") % {"at": rhythm.moment(found.starts_at)} + f" {LATE}"
+
     missed = found.ends_itself and found.ends_at <= now
     maintenance.begin(found, at=found.starts_at)
-    maintenance.say(found, was, "started", text, by=None, is_told=not missed)
+    maintenance.say(found, was, "started", "", by=None, by_itself=by_itself, is_told=not missed)
 
 
 def _finish(found: Maintenance, now: datetime) -> None:
     was = maintenance.Standing.of(found)
-    text = maintenance.DONE
-    if now - found.ends_at > ON_TIME:
-        text = f"It was planned until {rhythm.moment(found.ends_at)} and counts as done since. {LATE}"
+
+    def by_itself() -> str:
+        if now - found.ends_at <= ON_TIME:
+            return str(maintenance.DONE)
+        known = {"at": rhythm.moment(found.ends_at)}
+        return gettext("It was planned until %(at)s and counts as done since.") % known + f" {LATE}"
+
     maintenance.end(found, at=found.ends_at)
-    maintenance.say(found, was, "finished", text, by=None)
+    maintenance.say(found, was, "finished", "", by=None, by_itself=by_itself)
 
 
 def _remind(found: Maintenance, now: datetime) -> None:

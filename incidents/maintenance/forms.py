@@ -162,6 +162,15 @@ class TellForm(DeedForm):
         self.initial["status"] = maintenance.status
 
 
+class CorrectForm(DeedForm):
+    def __init__(self, *args: Any, maintenance: Maintenance, **options: Any) -> None:
+        super().__init__(*args, maintenance=maintenance, **options)
+        self.fields["text"].required = True
+        self.fields["text"].label = "What is right, and what was wrong?"
+        self.fields["text"].help_text = f"{SHOWN} Page and mail call it a correction; what was said stays to be read."
+        self.fields["text"].error_messages["required"] = "Write what is right, and what was wrong before."
+
+
 class ExtendForm(DeedForm):
     ends_at = LocalField(label="Ends")
 

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from incidents.maintenance import queries
-from incidents.maintenance.forms import DeedForm, ExtendForm, PlanForm, TellForm
+from incidents.maintenance.forms import CorrectForm, DeedForm, ExtendForm, PlanForm, TellForm
 from irportal.outbox.wire import MARKS
 from irportal.parts import StaffRequest
 from irportal.refused import Refused
@@ -110,6 +110,12 @@ def tell(request: StaffRequest, number: int) -> HttpResponse:
 
 @read_or_send
 @may_plan
+def correct(request: StaffRequest, number: int) -> HttpResponse:
+    return _simple(request, number, deeds.correct, "Correct what was told", "Publish the correction", CorrectForm)
+
+
+@read_or_send
+@may_plan
 def extend(request: StaffRequest, number: int) -> HttpResponse:
     found = _maintenance(number)
     form = ExtendForm(_sent(request), maintenance=found)
@@ -136,10 +142,15 @@ def _given(request: StaffRequest, form: DeedForm) -> dict[str, Any]:
 
 
 def _simple(
-    request: StaffRequest, number: int, deed: Callable[..., MaintenanceUpdate], title: str, button: str
+    request: StaffRequest,
+    number: int,
+    deed: Callable[..., MaintenanceUpdate],
+    title: str,
+    button: str,
+    made_of: type[DeedForm] = DeedForm,
 ) -> HttpResponse:
     found = _maintenance(number)
-    form = DeedForm(_sent(request), maintenance=found)
+    form = made_of(_sent(request), maintenance=found)
     return _deed(request, form, lambda: deed(found, **_given(request, form)), title, button, found)
 
 

@@ -340,9 +340,10 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('code', models.CharField(default=statuspage.models.new_code, editable=False, max_length=12, unique=True)),
-                ('kind', models.CharField(choices=[('update', 'Update'), ('moved', 'Moved')], default='update', max_length=6)),
+                ('kind', models.CharField(choices=[('update', 'Update'), ('moved', 'Moved'), ('correction', 'Correction')], default='update', max_length=10)),
                 ('status', models.CharField(choices=[('scheduled', 'Scheduled'), ('in_progress', 'In progress'), ('verifying', 'Verifying'), ('completed', 'Completed'), ('cancelled', 'Cancelled')], max_length=11)),
                 ('body', models.TextField(help_text='Markdown')),
+                ('sentences', models.JSONField(blank=True, default=dict, help_text='Frozen: what the portal itself says at the beginning of it, by language')),
                 ('affected', models.JSONField(default=list, help_text='Frozen: [{code, name, old_status, new_status}]')),
                 ('starts_at', models.DateTimeField()),
                 ('ends_at', models.DateTimeField()),

@@ -127,7 +127,9 @@ def own_language() -> SafeString:
 
 @register.simple_tag
 def said(update: NoticeUpdate | MaintenanceUpdate) -> SafeString:
-    return format_html('<div class="said" dir="auto"{}>{}</div>', lang(update.here), text.render(update.here.words))
+    """Each part in its own language: what we say by ourselves, what somebody wrote."""
+    parts = ((lang(part), text.render(part.words)) for part in update.parts)
+    return format_html_join("", '<div class="said" dir="auto"{}>{}</div>', parts)
 
 
 @register.simple_tag

@@ -270,3 +270,18 @@ def test_lists_ask_the_database_the_same_number_of_times_however_much_there_is(
         client.get(LIST)
     with django_assert_max_num_queries(18):
         client.get(ONE)
+
+
+@pytest.mark.django_db
+def test_a_correction_is_previewed_and_published_even_when_it_is_over(client, organisation, lin):
+    work = announced(organisation["api"])
+    maintenance.cancel(work, by=lin)
+    client.force_login(lin)
+    assert f'href="{ONE}/correct"' in client.get(ONE).content.decode()
+    given = {"seen": work.updates.all()[0].pk, "text": ""}
+    assert "Write what is right" in client.post(f"{ONE}/correct", given).content.decode()
+
+    answer = confirm(client, f"{ONE}/correct", given | {"text": "It was the other database."})
+    assert answer["Location"] == ONE
+    assert "Cancelled, correction" in client.get(ONE).content.decode()
+    assert work.updates.all()[0].kind == "correction"

@@ -112,6 +112,7 @@ MAY = {
     "maintenance-change": (PUBLISHERS, PUBLISHERS),
     "maintenance-start": (PUBLISHERS, PUBLISHERS),
     "maintenance-tell": (PUBLISHERS, PUBLISHERS),
+    "maintenance-correct": (PUBLISHERS, PUBLISHERS),
     "maintenance-extend": (PUBLISHERS, PUBLISHERS),
     "maintenance-finish": (PUBLISHERS, PUBLISHERS),
     "maintenance-cancel": (PUBLISHERS, PUBLISHERS),

@@ -147,7 +147,7 @@ def everything(db, freezer):
     return api, learned, late.notice
 
 
-def test_every_document_has_its_own_words_marked(everything, bracketed, client):
+def test_every_document_has_its_own_words_marked(bracketed, everything, client):
     kinds = [kind for kind in documents.KINDS if kind.worded]
     assert {"page", "history", "incident", "uptime", "maintenance", "not-found"} <= {kind.name for kind in kinds}
     with translation.override("xx"):
@@ -173,14 +173,14 @@ def test_every_document_has_its_own_words_marked(everything, bracketed, client):
     ["subscribe", "manage", "subscribe/endpoint", "manage/endpoint", "confirm/nothing", "u/nothing", "nothing"],
 )
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_every_form_has_its_own_words_marked(everything, bracketed, client, address, method):
+def test_every_form_has_its_own_words_marked(bracketed, everything, client, address, method):
     answer = getattr(client, method)(f"/xx/{address}", *([{"email": "x"}] if method == "post" else []))
 
     without_zones = re.sub(r"<select.*?</select>", "", answer.content.decode(), flags=re.DOTALL)
     assert unmarked(words_of(without_zones)) == set()
 
 
-def test_a_subscribers_pages_have_their_own_words_marked(everything, bracketed, client):
+def test_a_subscribers_pages_have_their_own_words_marked(bracketed, everything, client):
     from statuspage.subscriptions import manage_token
 
     api, *_ = everything

@@ -1,6 +1,7 @@
 """Planned maintenance: what it does to components, who hears of it, what the clock does by itself."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,8 +10,10 @@ from email.parser import BytesParser
 from threading import Barrier
 
 import pytest
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
+from django.utils.translation import override
 
 from irportal.ledger.models import Entry
 from irportal.outbox import engine
@@ -457,11 +460,93 @@ def test_every_deed_is_in_the_ledger(work, freezer, lin):
     maintenance.tell_more(work, status="verifying", text="Nearly there.", by=lin)
     maintenance.extend(work, plan.ends_at + 2 * HOUR, by=lin)
     maintenance.finish(work, by=lin)
+    maintenance.correct(work, text="It was the other database.", by=lin)
     deeds = Entry.objects.filter(subject="MNT-1").order_by("n").values_list("deed", flat=True)
 
     assert [deed.removeprefix("maintenance.") for deed in deeds] == (
-        ["announced", "changed", "moved", "started", "told", "extended", "finished"]
+        ["announced", "changed", "moved", "started", "told", "extended", "finished", "corrected"]
     )
+
+
+def test_a_correction_stands_beside_what_it_corrects_and_changes_nothing_else(work, lin, freezer, client):
+    before = Maintenance.objects.values().get()
+    freezer.shift(MINUTE)
+    said = maintenance.correct(work, text="Searches are *not* affected.", by=lin)
+
+    assert (said.kind, said.status) == ("correction", "scheduled")
+    assert Maintenance.objects.values().get() == before
+    assert fresh(work).updates.count() == 2
+    page = client.get(work.get_absolute_url()).content.decode()
+    assert 'class="kind">correction' in page
+    assert "We move to a larger database." in page
+    assert Announcement.objects.get(subject__contains="Correction").text.count("Searches are *not* affected.") == 1
+    assert Entry.objects.latest("n").deed == "maintenance.corrected"
+
+
+def test_what_is_over_can_still_be_corrected_and_not_without_words(work, lin):
+    maintenance.cancel(work, by=lin)
+    with pytest.raises(Refused):
+        maintenance.correct(work, text=" ", by=lin)
+    assert maintenance.correct(work, text="It was the other database.", by=lin).status == "cancelled"
+
+
+# What the portal says by itself
+
+
+def _began_late(work, freezer, lin):
+    freezer.shift(2 * DAY + HOUR)
+    tick()
+
+
+def _ended_late(work, freezer, lin):
+    freezer.shift(9 * DAY)
+    tick()
+
+
+BY_ITSELF = {
+    "begun": (lambda work, freezer, lin: (freezer.shift(2 * DAY), tick()), "Die Wartung hat begonnen."),
+    "begun late": (_began_late, "Sie hat wie geplant begonnen: 4. März 2026, 14:30 UTC. Diese Meldung kommt verspätet"),
+    "done late": (_ended_late, "Sie war geplant bis 4. März 2026, 16:30 UTC und gilt seitdem als abgeschlossen."),
+    "begun early": (
+        lambda work, freezer, lin: maintenance.start(work, by=lin),
+        "Die Wartung hat begonnen.\n\nGeplant war: 4. März 2026, 14:30 UTC.",
+    ),
+    "called off": (lambda work, freezer, lin: maintenance.cancel(work, by=lin), "Diese Wartung findet nicht statt."),
+    "moved": (
+        lambda work, freezer, lin: maintenance.change(
+            work, replace(maintenance.plan_of(work), starts_at=work.starts_at - HOUR), by=lin
+        ),
+        "Verschoben auf: 4. März 2026, 13:30 bis 16:30 UTC",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BY_ITSELF)
+def test_what_nobody_wrote_is_said_in_the_language_of_page_and_reader(case, work, freezer, lin, client):
+    deed, german = BY_ITSELF[case]
+    deed(work, freezer, lin)
+    [said, *_] = fresh(work).updates.all()
+    with override("de"):
+        assert said.here.words.startswith(german)
+        assert {part.language for part in said.parts} == {"de"}
+    assert set(said.sentences) == set(settings.PAGE_LANGUAGES)
+    assert len(set(said.sentences.values())) == len(settings.PAGE_LANGUAGES)
+    letter = Announcement.objects.filter(topic="maintenance").latest("pk").letters["de"]
+    assert " ".join(german.split()) in " ".join(letter["text"].split())
+
+
+def test_what_somebody_wrote_behind_it_stays_in_their_language(work, lin, client):
+    maintenance.extend(_begun(work, lin), work.ends_at + HOUR, text="The disks are slow.", by=lin)
+    page = client.get(f"/de{work.get_absolute_url()}").content.decode()
+
+    assert "Das Ende wird nun erwartet: 4. März 2026, 17:30 UTC statt 4. März 2026, 16:30 UTC." in page
+    assert re.search(r'<div class="said" dir="auto" lang="en"><p>The disks are slow', page)
+    assert fresh(work).updates.all()[0].body.startswith("It is expected to end at 4 March 2026, 17:30 UTC instead of")
+
+
+def _begun(work: Maintenance, lin) -> Maintenance:
+    maintenance.start(work, by=lin)
+    return fresh(work)
 
 
 # What uptime asks
