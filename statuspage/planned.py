@@ -80,7 +80,8 @@ def past(
         span = rhythm.span(maintenance.begins_at, maintenance.over_at, now)
         if maintenance.status == Status.CANCELLED:
             span = _("planned for %(when)s") % {"when": when(maintenance, now)}
-        yield day, {"notice": maintenance, "when": span, "last": maintenance.updates.all()[0]}
+        told = {"notice": maintenance, "when": span, "last": maintenance.updates.all()[0]}
+        yield day, told | {"began_at": maintenance.begins_at, "over_at": maintenance.over_at}
 
 
 def _day(at: datetime) -> date:

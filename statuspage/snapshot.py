@@ -410,7 +410,8 @@ def _past(notice: Notice, now: datetime) -> dict[str, Any]:
         when = rhythm.span(notice.started_at, notice.resolved_at, now)
     else:
         when = _("since %(clock)s UTC") % {"clock": f"{notice.started_at.astimezone(UTC):%H:%M}"}
-    return {"notice": notice, "when": when, "last": notice.updates.all()[0]}
+    told = {"notice": notice, "when": when, "last": notice.updates.all()[0]}
+    return told | {"began_at": notice.started_at, "over_at": notice.resolved_at}
 
 
 def _previous(month: date) -> date:

@@ -67,6 +67,13 @@ def instant(at: datetime, now: datetime | None = None) -> SafeString:
     return format_html('<time datetime="{}">{}</time>', iso(at), words)
 
 
+@register.simple_tag
+def lasted(words: str, began_at: datetime, over_at: datetime | None = None) -> SafeString:
+    """`<time>` around the words that say from when to when it was, in UTC; `over_at` is None while it is not over."""
+    until = format_html(' data-until="{}"', iso(over_at)) if over_at else ""
+    return format_html('<time datetime="{}"{}>{}</time>', iso(began_at), until, words)
+
+
 @register.filter
 def iso(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -190,9 +190,21 @@ def test_the_nu_checker_finds_nothing(pages, chromium, tmp_path):
 @pytest.mark.parametrize(("zone", "word"), [("Asia/Tokyo", "GMT+9"), ("America/New_York", "E"), ("Etc/UTC", "")])
 def test_where_scripts_run_a_readers_own_time_stands_beside_utc(busy, chromium, zone, word):
     page = chromium.new_context(timezone_id=zone).new_page()
+    for path in ("/", "/history"):
+        page.goto(busy.base_url + path)
+        times, local = page.locator("time[datetime]"), page.locator("time[datetime] .local")
+        assert times.count() > 10 if path == "/" else page.locator(".past-one time").count() > 0
+        assert local.count() == (times.count() if word else 0)
+        assert all("UTC" in text and word in text for text in times.all_inner_texts())
+    page.context.close()
+
+
+def test_what_is_over_is_told_from_when_to_when_on_the_readers_clock(busy, chromium):
+    page = chromium.new_context(timezone_id="Asia/Tokyo").new_page()
     page.goto(busy.base_url)
-    times, local = page.locator("time[datetime]"), page.locator("time[datetime] .local")
-    assert times.count() > 10
-    assert local.count() == (times.count() if word else 0)
-    assert all("UTC" in text and word in text for text in times.all_inner_texts())
+    for shown in page.locator(".past-one time[data-until]").all():
+        local = shown.locator(".local").inner_text()
+        hours = [(int(hour) + 9) % 24 for hour in re.findall(r"(\d\d):\d\d", shown.inner_text().partition("UTC")[0])]
+        assert [int(hour) for hour in re.findall(r"(\d\d):\d\d", local)] == hours
+    assert page.locator(".past-one time[data-until]").count() > 10
     page.context.close()

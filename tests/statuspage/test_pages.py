@@ -8,8 +8,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from statuspage import timetable
 from statuspage.models import Component, Notice
-from tests.statuspage.factories import component, past_incident, publish
+from tests.statuspage.factories import announced, component, past_incident, publish
 
 pytestmark = pytest.mark.django_db
 
@@ -168,6 +169,25 @@ def test_head_answers_like_get_without_a_body_and_nothing_else_is_allowed(client
 @pytest.mark.parametrize("address", PAGES)
 def test_other_sites_may_read_the_json_only(client, address):
     assert client.get(address).get("Access-Control-Allow-Origin") == ("*" if "api" in address else None)
+
+
+def test_the_past_says_its_times_for_people_and_for_the_script_that_adds_the_visitors_own(client, freezer):
+    began = timezone.now() - timedelta(hours=5)
+    code = past_incident("INC-1", started_at=began).notice.code
+    publish("investigating", ref="INC-2", started_at=began)
+    work = announced(starts_at=timezone.now() + timedelta(minutes=1))
+    freezer.shift(timedelta(hours=3))
+    timetable.run_due(timezone.now())
+    history = client.get("/history").content.decode()
+    iso = "%Y-%m-%dT%H:%M:%SZ"
+
+    over = f'<time datetime="{began:{iso}}" data-until="{began + timedelta(minutes=34):{iso}}">09:30 to 10:04 UTC'
+    assert over in history
+    assert f'<time datetime="{began:{iso}}">since 09:30 UTC</time>' in history
+    done = f'<time datetime="{work.starts_at:{iso}}" data-until="{work.ends_at:{iso}}">'
+    assert f"{done}14:31 to 16:31 UTC" in history
+    assert over.replace(">09", ">2 March, 09") in client.get(f"/incidents/{code}").content.decode()
+    assert f"{done}2 March, 14:31 to 16:31 UTC" in client.get(work.get_absolute_url()).content.decode()
 
 
 def test_script_in_any_public_text_stays_text(client):
