@@ -176,7 +176,8 @@ def _all_maintenance() -> Iterable[str]:
 TOPICS = {
     "asset": Topic(lambda: ASSETS, str),
     "brand": Topic(looks.names, looks.file),
-    "now": Topic(lambda: ["-"], lambda key: snapshot.Facts()),
+    "now": Topic(lambda: ["-"], lambda key: snapshot.Facts()),  # how things stand: what readers wait for
+    "lists": Topic(lambda: ["-"], lambda key: snapshot.Facts()),  # what was told of late, and what never changes
     "uptime": Topic(lambda: ["-"], lambda key: snapshot.Facts()),
     "month": Topic(_all_months, _month),
     "notice": Topic(lambda: Notice.objects.seen_by(None).order_by("-id").values_list("code", flat=True), _notice),
@@ -248,8 +249,8 @@ def _month_until(month: date, now: datetime) -> datetime | None:
     return datetime(today.year + 1, 1, 1, tzinfo=UTC) if month.year >= today.year - 1 else None
 
 
-def _api(name: str, write: Callable[[snapshot.Facts, datetime], bytes]) -> Kind:
-    return Kind("now", f"api/v2/{name}.json", f"{name.replace('/', '-')}-json", write, JSON)
+def _api(name: str, write: Callable[[snapshot.Facts, datetime], bytes], topic: str = "now") -> Kind:
+    return Kind(topic, f"api/v2/{name}.json", f"{name.replace('/', '-')}-json", write, JSON)
 
 
 KINDS = [
@@ -265,8 +266,8 @@ KINDS = [
     ),
     Kind("now", "", "page", snapshot.page, until=_page_until),
     Kind("uptime", "uptime", "uptime", snapshot.uptime_page, until=_uptime_until),
-    Kind("now", "404", "not-found", snapshot.not_found, status=404),
-    Kind("now", "history", "history", snapshot.history, until=lambda _, now: _midnight(now)),
+    Kind("lists", "404", "not-found", snapshot.not_found, status=404),
+    Kind("lists", "history", "history", snapshot.history, until=lambda _, now: _midnight(now)),
     Kind(
         "month",
         "history/<int:year>-<month:month>",
@@ -340,18 +341,18 @@ KINDS = [
         args=lambda code: [code],
         key=lambda code: code,
     ),
-    Kind("now", "history.atom", "history-atom", feeds.atom, ATOM),
-    Kind("now", "history.rss", "history-rss", feeds.rss, RSS),
-    Kind("now", "feed.json", "feed-json", feeds.json_feed, "application/feed+json; charset=utf-8"),
+    Kind("lists", "history.atom", "history-atom", feeds.atom, ATOM),
+    Kind("lists", "history.rss", "history-rss", feeds.rss, RSS),
+    Kind("lists", "feed.json", "feed-json", feeds.json_feed, "application/feed+json; charset=utf-8"),
     Kind("now", "badge.svg", "badge", embedded.badge, SVG),
     Kind("now", "widget", "widget", embedded.widget, framed=True),
-    Kind("now", "openapi.json", "openapi", contract.openapi, JSON),
+    Kind("lists", "openapi.json", "openapi", contract.openapi, JSON),
     _api("status", snapshot.status_json),
     _api("summary", snapshot.summary_json),
     _api("components", snapshot.components_json),
-    _api("incidents", snapshot.incidents_json),
+    _api("incidents", snapshot.incidents_json, "lists"),
     _api("incidents/unresolved", snapshot.unresolved_json),
-    _api("scheduled-maintenances", snapshot.maintenances_json),
-    _api("scheduled-maintenances/upcoming", snapshot.upcoming_json),
-    _api("scheduled-maintenances/active", snapshot.active_json),
+    _api("scheduled-maintenances", snapshot.maintenances_json, "lists"),
+    _api("scheduled-maintenances/upcoming", snapshot.upcoming_json, "lists"),
+    _api("scheduled-maintenances/active", snapshot.active_json, "lists"),
 ]

@@ -1,8 +1,8 @@
 """Keeps what is published written: each change names what it is about, and only documents about that are written anew.
 
 A change is a row in the transaction of the deed. It is carried out right after the commit, or else by the engine;
-so is what time alone changes. Every batch raises the version by one, under a lock on the edition. News is written and
-committed in the page's own language first; the other languages have a change each.
+so is what time alone changes. Every batch raises the version by one, under a lock on the edition. How things stand is
+written and committed in the page's own language first, then lists of what was told, then the other languages.
 """
 
 import gzip
@@ -18,7 +18,7 @@ from typing import Any
 import brotli
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from django.urls import is_valid_path
 from django.utils import timezone
 from django.utils.translation import override
@@ -43,7 +43,8 @@ PACKABLE = (
     "image/svg",
 )
 COLUMNS = ["version", "status", "head", "body", "gzip", "brotli", "slot", "etag", "modified", "due", "topic"]
-NOW, UPTIME = "now:-", "uptime:-"
+NOW, LISTS, UPTIME = "now:-", "lists:-", "uptime:-"
+FOLLOWS = {"lists", "month"}  # topics that tell the news a moment after the page itself
 _built: set[str] = set()
 
 
@@ -55,7 +56,7 @@ def touch(*topics: str) -> None:
 
     Uptime month by month follows: nobody waits for it to read the news.
     """
-    _note([NOW, *topics], Change.Rank.NEWS)
+    _note([NOW, *topics, LISTS], Change.Rank.NEWS)
     _note([UPTIME], Change.Rank.REBUILD)
     transaction.on_commit(_write_now, robust=True)
 
@@ -103,6 +104,7 @@ def touch_past(notices: Iterable[Notice], works: Iterable[Maintenance] = ()) -> 
     """
     shared = [
         NOW,
+        LISTS,
         UPTIME,
         *(f"{name}:{key}" for name in ("month", "calendar", "component") for key in TOPICS[name].every()),
     ]
@@ -161,8 +163,7 @@ def _note(topics: Iterable[str], rank: int) -> None:
 
 def kinds(topic: str, place: int) -> list[Kind]:
     """What there is about a topic in the language at this place; what has no words of ours is at the first."""
-    name = topic.partition(":")[0]
-    return [kind for kind in KINDS if kind.topic == name and (kind.worded or not place)]
+    return [kind for kind in KINDS if kind.topic == _name(topic) and (kind.worded or not place)]
 
 
 # Carrying it out
@@ -230,7 +231,7 @@ def _refresh() -> int:
 
 
 def _write_batch(edition: Edition) -> tuple[list[int], bool]:
-    """All news in the page's own language, or else what comes next for BATCH.
+    """What news says of how things stand, in the page's own language, or else what comes next for BATCH.
 
     The changes that are done, and whether any document is another now.
     """
@@ -238,12 +239,14 @@ def _write_batch(edition: Edition) -> tuple[list[int], bool]:
     done: list[int] = []
     outcome: dict[tuple[str, int], int | None] = {}
     load, now = cache(_subject), timezone.now()
-    changes = list(Change.objects.all()[:FEW])
-    newest = max((change.pk for change in changes), default=0)
-    for change in changes:
+    newest = Change.objects.aggregate(pk=Max("pk"))["pk"]
+    for change in Change.objects.all()[:FEW]:
         about = change.topic, change.place
         if about not in outcome:
-            can_wait = change.rank == Change.Rank.REBUILD or change.place > 0
+            follows = _name(change.topic) in FOLLOWS
+            if urgent and follows:
+                continue  # there may be more news behind it
+            can_wait = change.rank == Change.Rank.REBUILD or change.place > 0 or follows
             if can_wait and (urgent or (done and monotonic() > end)):  # what fails holds up nothing behind it
                 break
             try:
@@ -262,6 +265,10 @@ def _write_batch(edition: Edition) -> tuple[list[int], bool]:
 
 def _news() -> QuerySet[Change]:
     return Change.objects.filter(rank=Change.Rank.NEWS, place=0)
+
+
+def _name(topic: str) -> str:
+    return topic.partition(":")[0]
 
 
 def _subject(topic: str) -> Any:

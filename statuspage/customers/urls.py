@@ -4,7 +4,7 @@ from statuspage import urls as public
 from statuspage.customers import views
 from statuspage.documents import HTML, JSON, KINDS
 
-TOPICS = ("now", "uptime", "month", "notice", "maintenance")
+TOPICS = ("now", "lists", "uptime", "month", "notice", "maintenance")
 OWN = [
     kind
     for kind in KINDS

@@ -58,7 +58,7 @@ def _ask_to_sign_in(kind: Kind) -> HttpResponse:
 
 def _write(kind: Kind, facts: snapshot.Facts, now: datetime, named: dict[str, Any]) -> bytes | str | None:
     """What `kind` says to this customer; None when there is no such document for them."""
-    if kind.topic in ("now", "uptime"):
+    if kind.topic in ("now", "lists", "uptime"):
         return kind.write(facts, now)
     if kind.topic == "month":
         month = TOPICS["month"].load(kind.key(**named) or "")

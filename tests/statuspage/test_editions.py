@@ -205,7 +205,7 @@ def test_what_can_wait_is_given_up_whole_for_news_that_comes_meanwhile(built, mo
     editions.refresh()
     before, write = written(), editions._write
     german = next(place for place, language in enumerate(settings.PAGE_LANGUAGES) if language == "de")
-    Change.objects.filter(place__gt=0).exclude(place=german).delete()
+    Change.objects.exclude(place=german).delete()
 
     def and_somebody_publishes(kind, *others):
         if kind.name == "page" and not Change.objects.filter(rank=Change.Rank.NEWS, place=0).exists():
@@ -219,6 +219,19 @@ def test_what_can_wait_is_given_up_whole_for_news_that_comes_meanwhile(built, mo
     monkeypatch.setattr(editions, "_write", write)
     settle()
     assert b"A cable was cut." in bytes(Document.objects.get(path="/de/").body)
+
+
+def test_lists_follow_the_page_a_moment_later_and_news_of_many_is_written_once(built, monkeypatch):
+    for number in range(3):
+        publish("identified", (built, "major_outage"), body=f"Finding {number}.")
+    wrote, write = [], editions._write
+    monkeypatch.setattr(editions, "_write", lambda kind, *others: wrote.append(kind.name) or write(kind, *others))
+    editions.refresh()
+
+    assert wrote.count("page") == 1
+    assert not {"history-atom", "history", "incidents-json"} & set(wrote)
+    editions.refresh()
+    assert b"Finding 2." in bytes(Document.objects.get(path="/history.atom").body)
 
 
 def test_writing_after_a_publish_costs_the_same_after_two_hundred_incidents(built, monkeypatch):
