@@ -13,7 +13,7 @@ from incidents.comms.models import LegalDeadline, Message
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle import gate
 from incidents.lifecycle.actions import Declaration
-from incidents.lifecycle.models import ControlRun, Handover, Incident, RoleAssignment, ShiftSheet, TimelineEntry
+from incidents.lifecycle.models import ControlRun, Handover, Incident, Role, RoleAssignment, ShiftSheet, TimelineEntry
 from incidents.lifecycle.passing import actions as handovers
 from incidents.lifecycle.recovery import actions as recovery
 from incidents.postmortems import actions as postmortems
@@ -155,9 +155,29 @@ def withdraw_law(law: LegalDeadline, *, reason: str, by: User) -> LegalDeadline:
 
 @transaction.atomic
 def assign(
-    incident: Incident, *, role: str, person: User, by: User, reason: str = "", seen: int | None = None
+    incident: Incident,
+    *,
+    role: str,
+    person: User,
+    by: User,
+    reason: str = "",
+    still_open: str = "",
+    seen: int | None = None,
 ) -> RoleAssignment:
-    """Give a role to a person, who is called unless they took it themselves."""
+    """Give a role to a person, who is called unless they took it themselves.
+
+    Where somebody holds it, it is handed over: with what is open, and asking whoever takes it to say that they have it.
+    """
+    incident = Incident.objects.locked(incident.pk)
+    held = incident.roles.filter(role=role, ended_at=None).exclude(person=person).select_related("person").first()
+    if held:
+        lifecycle.check_seen(incident, seen)
+        if not still_open.strip():
+            who = f"{held.person} is {Role(role).label.lower()}"
+            raise Refused(f"{who}. Say what is open, for whoever takes over, or that nothing is.")
+        made = handovers.hand_over(incident, terms=[held.pk], to=person, still_open=still_open, by=by, reason=reason)
+        comms.tell_taker(made)
+        return made[0].term
     term = lifecycle.assign(incident, role=role, person=person, by=by, reason=reason, seen=seen)
     if person.pk != by.pk:
         comms.tell_given(term)

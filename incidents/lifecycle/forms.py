@@ -226,6 +226,13 @@ class RoleForm(SeenForm):
         },
     )
     reason = forms.CharField(label="Reason", max_length=200, required=False)
+    still_open = forms.CharField(
+        label="What is open?",
+        max_length=2000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Needed where somebody holds the role by now; goes to whoever takes over.",
+    )
 
 
 class ImpactForm(SeenForm, ImpactFields):

@@ -407,7 +407,11 @@ def test_a_role_taken_meanwhile_is_shown(signed_in, incident, grace, lin):
     actions.assign(incident, role="scribe", person=lin, by=grace)
     html = refused(signed_in, f"{INC}/roles", sent, "Meanwhile this changed.", gone={"seen"})
     assert "Scribe: Lin." in html
-    assert signed_in.post(f"{INC}/roles", fields(html)).status_code == 302
+    again = fields(html)
+    html = signed_in.post(f"{INC}/roles", again).content.decode()
+    assert "Lin is scribe. Say what is open" in html
+    assert signed_in.post(f"{INC}/roles", again | {"still_open": "Nothing."}).status_code == 302
+    assert incident.handovers.get().still_open == "Nothing."
 
 
 def test_an_update_written_while_another_resolved_it_keeps_its_words_and_its_promise(signed_in, incident, grace):

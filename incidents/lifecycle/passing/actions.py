@@ -19,7 +19,9 @@ AGAIN = timedelta(minutes=1)  # within it, the same sheet to the same person is 
 
 
 @transaction.atomic
-def hand_over(incident: Incident, *, terms: Sequence[int], to: User, still_open: str, by: User) -> list[Handover]:
+def hand_over(
+    incident: Incident, *, terms: Sequence[int], to: User, still_open: str, by: User, reason: str = ""
+) -> list[Handover]:
     """Pass these terms (ids of role assignments that run) to one person, with what is open.
 
     Holders pass on their own roles, whoever commands passes on any. What was passed on meanwhile is named and refused.
@@ -34,7 +36,7 @@ def hand_over(incident: Incident, *, terms: Sequence[int], to: User, still_open:
     rows = [_running(incident, pk, by=by) for pk in dict.fromkeys(terms)]
     made = []
     for row in rows:
-        new = assign(incident, role=row.role, person=to, by=by, reason="Handed over")
+        new = assign(incident, role=row.role, person=to, by=by, reason=reason or "Handed over")
         made.append(
             incident.handovers.create(
                 term=new, role=row.role, giver=row.person, taker=to, at=new.started_at, by=by, still_open=still_open

@@ -85,6 +85,20 @@ def test_who_is_given_a_role_is_told_and_who_takes_it_needs_no_mail(declare, gra
     assert incident.calls.filter(cause="handover", person=lee, role="scribe").exists()
 
 
+def test_a_role_that_is_held_is_not_given_to_another_without_saying_what_is_open(declare, grace, lee, tomas):
+    incident = declare()
+    workflow.assign(incident, role="scribe", person=lee, by=grace)
+    with pytest.raises(Refused, match=r"Lee is scribe\. Say what is open"):
+        workflow.assign(incident, role="scribe", person=tomas, by=grace)
+    assert incident.roles.get(role="scribe", ended_at=None).person == lee
+
+    term = workflow.assign(incident, role="scribe", person=tomas, by=grace, reason="Lee sleeps", still_open="The log.")
+    assert (term.person, term.reason) == (tomas, "Lee sleeps")
+    record = Handover.objects.get()
+    assert (record.giver, record.taker, record.by, record.still_open) == (lee, tomas, grace, "The log.")
+    assert incident.timeline.filter(text="Open at the hand-over to Tomas: The log.").exists()
+
+
 # covers C-13
 def test_one_person_may_hold_several_roles_and_gets_them_in_one_mail(declare, grace, tomas):
     incident = declare()

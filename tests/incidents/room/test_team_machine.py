@@ -65,9 +65,10 @@ class Room(RuleBasedStateMachine):
     def time_passes(self, minutes: int) -> None:
         self.clock.shift(minutes * MINUTE)
 
-    @rule(who=WHO, whom=WHO, role=st.sampled_from(ROLES))
-    def assign(self, who: int, whom: int, role: str) -> None:
-        self.deed(lambda i: workflow.assign(i, role=role, person=self.team[whom], by=self.team[who]))
+    @rule(who=WHO, whom=WHO, role=st.sampled_from(ROLES), still_open=st.sampled_from(["", "The pool."]))
+    def assign(self, who: int, whom: int, role: str, still_open: str) -> None:
+        said = {"role": role, "person": self.team[whom], "still_open": still_open, "by": self.team[who]}
+        self.deed(lambda i: workflow.assign(i, **said))
 
     @rule(who=WHO, to=WHO)
     def hand_over(self, who: int, to: int) -> None:
