@@ -37,7 +37,7 @@ def zipped(name: str = "guard.log", comment: bytes = b"") -> bytes:
         (PDF, "application/pdf"),
         (zipped(), "application/zip"),
         (zipped(comment=b"from guard-7"), "application/zip"),
-        (gzip.compress(b"14:00 BLOCK"), "application/gzip"),
+        (gzip.compress(b"14:00 BLOCK", mtime=0), "application/gzip"),
         (PCAP, "application/vnd.tcpdump.pcap"),
         (b"14:00 BLOCK\n", "text/plain"),
         ("Zürich, 東京, \x1b[31mred\x1b[0m".encode(), "text/plain"),
