@@ -15,6 +15,7 @@ from incidents.comms.models import Call
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle import gate
 from incidents.lifecycle.models import Handover, Incident, TimelineEntry
+from incidents.policy import matrix
 from irportal.accounts.models import User
 from irportal.ledger import actions as ledger
 from irportal.outbox import actions as outbox
@@ -210,10 +211,11 @@ def _answer(call: Call, incident: Incident) -> str:
 
 def first_page(incident: Incident, pages: Sequence[Shown], first_rank: int) -> gate.Answer | None:
     """How soon after declaration the first page was accepted; None at a severity that sets no limit. No query."""
-    limit = gate.gate_rules(incident.policy_version).page_within.get(first_rank)
+    level = next((row for row in incident.policy_version.severities.all() if row.rank == first_rank), None)
     first = next((page for page in pages if page.key == declared_key(incident, 1)), None)
-    if limit is None or first is None:
+    if level is None or not level.page_within or first is None:
         return None
+    limit = matrix.length(level.page_within)
     at = min((call.accepted_at for call in first.calls if call.accepted_at), default=None)  # type: ignore[attr-defined]
     return gate.answer(incident.declared_at, at, incident.declared_at + limit, timezone.now())
 

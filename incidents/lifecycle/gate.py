@@ -36,7 +36,6 @@ class GateRules:
     conditions: tuple[Condition, ...]
     ticks: dict[str, str]
     limits: Limits
-    page_within: dict[int, timedelta]  # by severity rank: from declaration until the first page was accepted
 
 
 # What can be judged by a number that is entered; every other condition is ticked by a person.
@@ -66,7 +65,6 @@ def rules_of(minutes: int, words: Sequence[str]) -> GateRules:
         conditions=tuple(MEASURED[text] for text in words if text in MEASURED),
         ticks={KEYS.get(text) or slugify(text)[:30].replace("-", "_"): text for text in words if text not in MEASURED},
         limits=Limits(kill_switch=timedelta(seconds=60), rollback=timedelta(minutes=15)),
-        page_within={1: timedelta(seconds=60), 2: timedelta(seconds=60)},
     )
 
 

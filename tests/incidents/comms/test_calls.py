@@ -12,6 +12,8 @@ from incidents.comms.models import Call
 from incidents.lifecycle import actions as lifecycle
 from incidents.lifecycle import queries
 from incidents.lifecycle.models import Incident, Role, RoleContact
+from incidents.policy import actions as policy
+from incidents.policy import documents
 from irportal.ledger.models import Entry
 from irportal.outbox import engine
 from irportal.outbox.models import Announcement, Delivery
@@ -242,6 +244,17 @@ def test_the_first_page_leaves_within_a_minute_of_declaring(declare, grace, free
 def test_a_low_severity_sets_no_limit_for_the_page(declare, grace):
     incident = declare(rank=3)
     assert calls.first_page(incident, calls.shown(incident, grace), 3) is None
+
+
+def test_the_policy_says_how_soon_the_page_leaves(declare, grace, other_policy, freezer, smtp_relay):
+    said = documents.read((policy.PROFILES / "default-unified.yaml").read_text())["severities"]
+    other_policy(severities=said | {1: said[1] | {"page_within": "5m"}, 2: said[2] | {"page_within": None}})
+    incident = declare()
+    freezer.shift(timedelta(seconds=61))
+    engine.run_once()
+    answer = calls.first_page(incident, calls.shown(incident, grace), 1)
+    assert (answer.outcome, answer.limit_words) == ("met", "5 min")
+    assert calls.first_page(incident, calls.shown(incident, grace), 2) is None
 
 
 def test_what_the_page_shows_costs_two_questions_however_often_people_were_called(
