@@ -74,7 +74,7 @@ def load_taxonomy(rows: list[dict[str, Any]]) -> None:
 
 
 def load_file(text: str, *, read_only: bool = False) -> PolicyVersion:
-    """Write the version a profile file holds. Raises Refused with every fault and its line."""
+    """Write the version a shipped file holds, approved. Raises Refused with every fault and its line."""
     return _load(documents.read(text), read_only=read_only)
 
 
@@ -227,11 +227,7 @@ def clone(version: PolicyVersion, *, into: str, by: User) -> PolicyVersion:
     """A draft that says what `version` says: the next version of profile `into`, which is begun when it is new."""
     ledger.turn()
     profile, _ = PolicyProfile.objects.get_or_create(name=into)
-    if profile.read_only:
-        raise Refused(f"{into} is shipped to be read and never changed; clone it into a profile of your own.")
-    waiting = profile.versions.filter(approved_at=None, withdrawn_at=None).select_related("author", "profile").first()
-    if waiting:
-        raise Refused(f"{waiting} is a draft by {waiting.author} already; go on with it, or withdraw it first.")
+    _can_be_drafted(profile)
     number = (profile.versions.aggregate(last=Max("number"))["last"] or 0) + 1
     said = _without(_without(queries.document(version), "change_note"), "effective_from")
     draft = PolicyVersion(profile=profile, number=number, author=by, cloned_from=version)
@@ -239,6 +235,37 @@ def clone(version: PolicyVersion, *, into: str, by: User) -> PolicyVersion:
     draft.writers.create(person=by)
     ledger.append("policy.drafted", subject=_subject(draft), by=by, number=number, cloned_from=str(version))
     return draft
+
+
+@transaction.atomic
+def propose_file(text: str, *, by: User) -> PolicyVersion:
+    """The version a profile file holds, as a draft by this person that waits for somebody else's approval.
+
+    The same content again is a no-op, whatever became of it. Raises Refused with every fault and its line.
+    """
+    document = documents.read(text)
+    name, number = document["profile"], document["version"]
+    ledger.turn()
+    profile, _ = PolicyProfile.objects.get_or_create(name=name)
+    known = profile.versions.filter(number=number).first()
+    if known:
+        if _without(queries.document(known), "effective_from") != _without(document, "effective_from"):
+            raise Refused(f"{known} exists with other content and cannot be changed; give the new one a new number.")
+        return known
+    _can_be_drafted(profile)
+    draft = PolicyVersion(profile=profile, number=number, author=by)
+    _write(draft, documents.checked(_without(document, "effective_from")))
+    draft.writers.create(person=by)
+    ledger.append("policy.drafted", subject=_subject(draft), by=by, number=number, cloned_from="a file")
+    return submit(draft, change_note=draft.change_note, by=by, seen=draft.revision)
+
+
+def _can_be_drafted(profile: PolicyProfile) -> None:
+    if profile.read_only:
+        raise Refused(f"{profile} is shipped to be read and never changed; clone it into a profile of your own.")
+    waiting = profile.versions.filter(approved_at=None, withdrawn_at=None).select_related("author", "profile").first()
+    if waiting:
+        raise Refused(f"{waiting} is a draft by {waiting.author} already; go on with it, or withdraw it first.")
 
 
 @transaction.atomic

@@ -374,12 +374,32 @@ def test_a_version_loads_elsewhere_to_the_same_sha256(draft, grace, lin, tmp_pat
     call_command("export_policy", "default-unified", "2")
     file = tmp_path / "policy.yaml"
     file.write_text(capsys.readouterr().out)
-    call_command("load_policy", str(file))  # the same again here: nothing happens
+    call_command("load_policy", str(file), by=grace.email)  # the same again here: nothing happens
     assert documents.digest(documents.read(file.read_text())) == newest(approved).sha256
     assert PolicyVersion.objects.count() == 2
     file.write_text(file.read_text().replace("default-unified", "elsewhere"))
-    call_command("load_policy", str(file))
-    assert queries.document(PolicyVersion.objects.get(profile__name="elsewhere"))["grace"] == "5m"
+    call_command("load_policy", str(file), by=grace.email)
+    there = PolicyVersion.objects.get(profile__name="elsewhere")
+    assert queries.document(there)["grace"] == "5m"
+
+
+def test_what_a_file_says_is_proposed_by_somebody_and_approved_by_somebody_else(shipped, grace, lee, root, tmp_path):
+    file = tmp_path / "policy.yaml"
+    file.write_text((actions.PROFILES / "default-unified.yaml").read_text().replace("version: 1\n", "version: 2\n", 1))
+    for by in (None, "nobody@example.com", lee.email):
+        with pytest.raises(CommandError, match="somebody who may propose"):
+            call_command("load_policy", str(file), by=by)
+    call_command("load_policy", str(file), by=grace.email)
+    call_command("load_policy", str(file), by=grace.email)
+    found = PolicyVersion.objects.get(number=2, profile=shipped.profile)
+    assert (found.state, found.author) == ("waits for approval", grace)
+    with pytest.raises(Refused, match="somebody else has to approve"):
+        approve(found, grace)
+    assert approve(found, root).state == "approved"
+    call_command("load_policy", str(file), by=grace.email)
+    file.write_text(file.read_text().replace("grace: ", "grace: 1", 1))
+    with pytest.raises(CommandError, match="exists with other content"):
+        call_command("load_policy", str(file), by=grace.email)
 
 
 def test_a_version_that_is_not_there_cannot_be_exported(shipped):
