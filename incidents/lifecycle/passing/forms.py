@@ -14,6 +14,16 @@ def active_people() -> Any:
     return User.objects.filter(is_active=True).order_by("name")
 
 
+def taker() -> forms.ModelChoiceField:
+    """Who takes over; the form says among whom."""
+    return forms.ModelChoiceField(
+        label="Who takes over?",
+        queryset=User.objects.none(),
+        empty_label="Choose a person",
+        error_messages={"required": "Choose who takes over.", "invalid_choice": GONE},
+    )
+
+
 class HandoverForm(forms.Form):
     """Offers the roles this person may pass on: their own, whoever commands any."""
 
@@ -26,15 +36,7 @@ class HandoverForm(forms.Form):
             "invalid_choice": "Meanwhile this changed: that role was passed on. Look at who has it, then send again.",
         },
     )
-    to = forms.ModelChoiceField(
-        label="Who takes over?",
-        queryset=User.objects.none(),
-        empty_label="Choose a person",
-        error_messages={
-            "required": "Choose who takes over.",
-            "invalid_choice": GONE,
-        },
-    )
+    to = taker()
     still_open = forms.CharField(
         label="What is open?",
         max_length=2000,
@@ -50,15 +52,7 @@ class HandoverForm(forms.Form):
 
 
 class ShiftForm(forms.Form):
-    to = forms.ModelChoiceField(
-        label="Who takes over?",
-        queryset=User.objects.none(),
-        empty_label="Choose a person",
-        error_messages={
-            "required": "Choose who takes over.",
-            "invalid_choice": GONE,
-        },
-    )
+    to = taker()
     questions = forms.CharField(
         label="Open questions",
         max_length=4000,
