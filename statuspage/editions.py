@@ -202,6 +202,8 @@ def refresh(patience: float = PATIENCE) -> int:
     while Change.objects.exists():
         try:
             return _refresh()
+        except NewsCame:
+            continue
         except OperationalError as error:
             if not _is_locked(error) or monotonic() > end:
                 raise
@@ -255,7 +257,9 @@ def _write_batch(edition: Edition) -> tuple[list[int], bool]:
                         load(change.topic), *about, edition, now, newest if can_wait else None
                     )
             except NewsCame:
-                break
+                if done:
+                    break
+                raise
             urgent = urgent or not (can_wait or outcome[about] is None)
         if outcome[about] is not None:
             done.append(change.pk)
