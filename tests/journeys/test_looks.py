@@ -12,8 +12,9 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page
 
+from statuspage import colours
 from tests import needs
-from tests.journeys.processes import MANAGE, ROOT, Portal
+from tests.journeys.processes import MANAGE, ROOT, Portal, until
 
 pytestmark = pytest.mark.browser
 
@@ -34,6 +35,11 @@ FOCUSED = """() => { const e = document.activeElement; if (!e || e === document.
     const s = getComputedStyle(e), box = e.getBoundingClientRect();
     return {n: e.dataset.seen, what: e.outerHTML.slice(0, 120), on: box.bottom > 0 && box.top < innerHeight,
             shown: (s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== 'none'}; }"""
+LINK_SEEN = "() => getComputedStyle(document.documentElement).getPropertyValue('--link').trim()"
+HEAD_SEEN = """() => {
+    const hex = s => '#' + s.match(/\\d+/g).slice(0, 3).map(n => Number(n).toString(16).padStart(2, '0')).join('');
+    const top = document.querySelector('.top'), logo = document.querySelector('.top img.brand');
+    return top && logo && [hex(getComputedStyle(top).borderBottomColor), logo.complete && logo.naturalWidth > 0]; }"""
 BUSY = """
 from datetime import timedelta
 from django.utils import timezone
@@ -55,6 +61,31 @@ announced(*parts[40:46], title="Larger database " + "very" * 30)
 announced(parts[46], title="Cables are laid", starts_at=now)
 for n in range(40):
     past_incident(f"INC-{800 + n}", started_at=now - timedelta(days=2 * n + 1))
+"""
+
+# Colours as close to what is refused as they may be, and pictures.
+BRANDED = """
+from statuspage import colours, editions, looks
+from statuspage.models import Brand
+svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 360 40"><path d="M0 0h360v40H0z" fill="%s"/></svg>'
+pictures = {"logo": svg % "#7a4a00", "logo_dark": svg % "#ffe9a8", "icon": svg % "#7a4a00"}
+pictures = {use: content.encode() for use, content in pictures.items()}
+chosen = {f"{part}_{scheme}": colours.nearest("#ffcc00" if scheme == "light" else "#3a2a00", scheme, needed)
+          for part, needed in (("link", colours.TEXT), ("mark", colours.MARK)) for scheme in ("light", "dark")}
+Brand.objects.create(**chosen, **pictures, name_beside_logo=True,
+                     pictures={use: looks.facts_of(content, use) for use, content in pictures.items()})
+editions.touch_looks([])
+while editions.refresh():
+    pass
+"""
+PLAIN = """
+from statuspage import editions, looks
+from statuspage.models import Brand
+were = list(looks.names())
+Brand.objects.all().delete()
+editions.touch_looks(were)
+while editions.refresh():
+    pass
 """
 
 
@@ -123,6 +154,45 @@ def test_axe_finds_nothing(pages, chromium, scheme, text):
             wrong[urlsplit(address).path, found["id"]] = [node["html"][:160] for node in found["nodes"][:3]]
     page.context.close()
     assert wrong == {}
+
+
+@pytest.fixture
+def branded(busy, pages, chromium) -> Iterator[list[str]]:
+    """The same pages with colours and pictures of somebody's own; afterwards they look as before."""
+    context = chromium.new_context()
+
+    def shown() -> set[bool]:
+        return {"/brand/style-" in context.request.get(address).text() for address in pages}
+
+    busy.manage("shell", "-v0", "--no-imports", "-c", BRANDED)
+    try:
+        until(lambda: shown() == {True}, seconds=20, what="the brand is on every page")
+        yield pages
+    finally:
+        busy.manage("shell", "-v0", "--no-imports", "-c", PLAIN)
+        until(lambda: shown() == {False}, seconds=20, what="the brand has gone from every page")
+        context.close()
+
+
+def test_axe_finds_nothing_on_branded_pages_and_their_colours_are_the_ones_that_were_chosen(branded, chromium):
+    axe = needed(AXE).read_text()
+    wrong, seen = {}, {}
+    for scheme, colour in (("light", "#ffcc00"), ("dark", "#3a2a00")):
+        link, mark = (colours.nearest(colour, scheme, contrast) for contrast in (colours.TEXT, colours.MARK))
+        page = chromium.new_context(color_scheme=scheme, viewport={"width": 390, "height": 900}).new_page()
+        for address in branded:
+            path = urlsplit(address).path
+            opened(page, address).evaluate(axe)
+            for found in page.evaluate("axe.run()")["violations"]:
+                wrong[scheme, path, found["id"]] = [node["html"][:160] for node in found["nodes"][:3]]
+            seen[scheme, path] = page.evaluate(LINK_SEEN) == link
+            if not path.endswith("/widget"):  # which has no head
+                seen[scheme, path] &= page.evaluate(HEAD_SEEN) == [mark, True]
+            if too_wide := page.evaluate(TOO_WIDE):
+                wrong[scheme, path] = too_wide[:3]
+        page.context.close()
+    assert wrong == {}
+    assert [where for where, as_chosen in seen.items() if not as_chosen] == []
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with script", "without script"])
